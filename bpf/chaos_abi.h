@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/* What BPF programs and the daemon share: the control page, faults, slots, counters, keys. Plain C for both sides;
+ * fixed-width fields with units in their names, explicit padding, sizes asserted by both compilers.
+ *
+ * A slot is one attached device: entry programs leave (slot << 1 | direction) in cb[CHAOS_CB_WORD] and tail-call the
+ * classifier. A fault is one bit (0..63) in every mask. User space writes a fault's masks while its bit in `active`
+ * is clear, then sets that bit with one store, so a packet never sees half a rule: it reads `active` once. */
+#pragma once
+
+#include <linux/types.h>
+
+#define CHAOS_MAX_FAULTS 64
+#define CHAOS_MAX_SLOTS 256
+#define CHAOS_MAX_PREFIXES 16384
+#define CHAOS_MAX_FLOWS 32768
+#define CHAOS_MAX_PROTECTED_FLOWS 1024
+#define CHAOS_CB_WORD 4 /* which word of skb->cb carries slot and direction into the classifier */
+#define CHAOS_NO_DEADLINE (~0ULL)
+
+enum chaos_direction { CHAOS_EGRESS = 0, CHAOS_INGRESS = 1 };
+
+/* PROG_ARRAY indexes. The array's only user-space fd is chaosd's highest: when chaosd dies the kernel empties it. */
+enum chaos_switch { CHAOS_SWITCH_CLASSIFY = 0, CHAOS_SWITCH_SIZE = 1 };
+
+/* One page, mapped by the daemon. Every program reads it before anything else. */
+struct chaos_control {
+	__u32 armed;	      /* 0: emergency stop, nothing acts and nothing is counted */
+	__u32 protect_peers;  /* 1: the protected prefix trie has entries */
+	__u64 lease_until_ns; /* CLOCK_MONOTONIC; past it every fault is silent */
+	__u64 active;	      /* bit per fault: rule complete and switched on */
+	__u64 any_peer;	      /* faults that are not narrowed by peer */
+	__u64 any_remote_port;
+	__u64 any_local_port;
+	__u64 any_protocol;
+	__u32 protect_flows; /* 1: the protected flow table has entries */
+	__u32 pad;
+};
+
+enum chaos_fault_flags {
+	CHAOS_FAULT_SHADOW = 1, /* decide and count, do not act */
+};
+
+/* Written by user space before the fault is activated; constant while it is active. */
+struct chaos_fault {
+	__u64 seed;
+	__u64 threshold;	/* act when a 32-bit hash is below: 0 never, 1 << 32 always */
+	__u64 deadline_boot_ns; /* CLOCK_BOOTTIME; a suspended host's fault does not resume */
+	__u64 generation;	/* unique per activation: flow numbers start at 0 */
+	__u64 max_events;	/* budget; 0: none */
+	__u32 flags;
+	__u32 pad;
+	__u64 reserved[2];
+};
+
+/* Exact under concurrency: one atomic per event, on its own cache line. */
+struct chaos_budget {
+	__u64 spent;
+	__u64 pad[7];
+};
+
+/* One attached device. */
+struct chaos_slot {
+	__u64 faults[2]; /* by direction */
+	__u32 l2_len;	 /* 14 for Ethernet-like devices, 0 for layer-3 devices */
+	__u32 pad;
+};
+
+/* Per CPU and fault. matched is the sum of the outcomes, derived and never counted on its own. */
+struct chaos_counters {
+	__u64 injected;
+	__u64 shadowed;
+	__u64 not_sampled;
+	__u64 spared_protected;
+	__u64 spared_budget;
+	__u64 spared_expired;
+	__u64 over_limit;
+	__u64 matched_segments;
+	__u64 injected_segments;
+	__u64 injected_jointly; /* of injected: another fault had taken the packet already */
+};
+
+/* Longest-prefix key. The family leads, so that ::/0 is every IPv6 address and no IPv4 one; addresses are as in
+ * packets: IPv4 as ::ffff:a.b.c.d. prefix_bits counts from the family: 8 + length, for IPv4 8 + 96 + length. */
+struct chaos_prefix_key {
+	__u32 prefix_bits;
+	__u8 family; /* 4 or 6 */
+	__u8 address[16];
+	__u8 pad[3];
+};
+#define CHAOS_PREFIX_HOST (8 + 128) /* prefix_bits of a single address */
+
+/* A flow of one fault's activation; `flow` is the 64-bit hash of addresses, ports and protocol. */
+struct chaos_flow_key {
+	__u64 flow;
+	__u64 generation;
+};
+
+/* A protected TCP connection; addresses v4-mapped, ports in host order. */
+struct chaos_tuple {
+	__u8 local_address[16];
+	__u8 remote_address[16];
+	__u16 local_port;
+	__u16 remote_port;
+	__u32 pad;
+};
+
+#define CHAOS_PROTECTED_TCP 0	  /* word offset of the TCP port bitmap in the protected_ports array */
+#define CHAOS_PROTECTED_UDP 1024  /* word offset of the UDP port bitmap */
+#define CHAOS_PROTECTED_WORDS 2048
+
+#ifdef __cplusplus
+#define CHAOS_ASSERT_SIZE(type, size) static_assert(sizeof(type) == (size), #type " drifted")
+#else
+#define CHAOS_ASSERT_SIZE(type, size) _Static_assert(sizeof(struct type) == (size), #type " drifted")
+#endif
+CHAOS_ASSERT_SIZE(chaos_control, 64);
+CHAOS_ASSERT_SIZE(chaos_fault, 64);
+CHAOS_ASSERT_SIZE(chaos_budget, 64);
+CHAOS_ASSERT_SIZE(chaos_slot, 24);
+CHAOS_ASSERT_SIZE(chaos_counters, 80);
+CHAOS_ASSERT_SIZE(chaos_prefix_key, 24);
+CHAOS_ASSERT_SIZE(chaos_flow_key, 16);
+CHAOS_ASSERT_SIZE(chaos_tuple, 40);

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/* The maps that all programs share. The daemon creates them with its instance's tag in their names and hands them to
+ * each skeleton (bpf_map__reuse_fd); the definitions here must agree in type and size, or the load fails. */
+#pragma once
+
+#include "chaos_abi.h"
+#include "kernel_types.bpf.h"
+
+#define CHAOS_ARRAY(name_, value_, entries_)              \
+	struct {                                          \
+		__uint(type, BPF_MAP_TYPE_ARRAY);         \
+		__uint(max_entries, entries_);            \
+		__uint(map_flags, BPF_F_MMAPABLE);        \
+		__type(key, __u32);                       \
+		__type(value, value_);                    \
+	} name_ SEC(".maps")
+
+CHAOS_ARRAY(control, struct chaos_control, 1);
+CHAOS_ARRAY(faults, struct chaos_fault, CHAOS_MAX_FAULTS);
+CHAOS_ARRAY(budgets, struct chaos_budget, CHAOS_MAX_FAULTS);
+CHAOS_ARRAY(slots, struct chaos_slot, CHAOS_MAX_SLOTS);
+CHAOS_ARRAY(remote_ports, __u64, 65536);
+CHAOS_ARRAY(local_ports, __u64, 65536);
+CHAOS_ARRAY(protocols, __u64, 256);
+CHAOS_ARRAY(protected_ports, __u64, CHAOS_PROTECTED_WORDS);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, CHAOS_MAX_FAULTS);
+	__type(key, __u32);
+	__type(value, struct chaos_counters);
+} counters SEC(".maps");
+
+/* skbs seen per slot and direction while a fault is active there: index slot << 1 | direction */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, CHAOS_MAX_SLOTS * 2);
+	__type(key, __u32);
+	__type(value, __u64);
+} seen SEC(".maps");
+
+/* Prefix → faults whose peer filter covers it, shorter prefixes included. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, CHAOS_MAX_PREFIXES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct chaos_prefix_key);
+	__type(value, __u64);
+} peers SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 1024);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct chaos_prefix_key);
+	__type(value, __u8);
+} protected_peers SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, CHAOS_MAX_PROTECTED_FLOWS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct chaos_tuple);
+	__type(value, __u8);
+} protected_flows SEC(".maps");
+
+/* How many packets of a flow a fault has numbered. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, CHAOS_MAX_FLOWS);
+	__type(key, struct chaos_flow_key);
+	__type(value, __u64);
+} flows SEC(".maps");

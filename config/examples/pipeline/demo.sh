@@ -1,0 +1,294 @@
+#!/usr/bin/env bash
+# The demo: a log pipeline under 10 % and 100 % packet loss between collector and queue, measured from outside.
+# Fails, saying where, when a phase did not do what it should. Run it by `./setup.sh demo`, which builds first.
+# shellcheck disable=SC2016 # the $names in single quotes are jq's
+set -euo pipefail
+# Numbers with a point, whatever the language of the user.
+export LC_NUMERIC=C
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+source_root=$(cd "$here/../../.." && pwd)
+data=${PIPELINE_DATA:-$source_root/build/demo}
+pipeline=$here/pipeline.sh
+queue_address=10.77.0.2
+rate=1000
+baseline_s=10
+loss_s=15
+outage_s=5
+recovery_s=10
+# TCP doubles its waits while nothing passes, so it may notice the end of an outage late by as long as the outage was.
+recover_within_s=10
+
+keep=false
+brought_up=false
+generator=''
+failures=()
+names=()
+declare -A start_ns end_ns retransmits counters
+
+say() { printf '[%4ds] %s\n' "$SECONDS" "$*"; }
+
+die() {
+  printf 'demo: %s\n' "$*" >&2
+  exit 1
+}
+
+fail() { failures+=("$1: $2"); }
+
+ctl() { "$pipeline" ctl "$@"; }
+
+now_ns() { date +%s%N; }
+
+to_ns() { date -d "$1" +%s%N; }
+
+stop_generator() {
+  if [[ -n $generator ]]; then
+    kill "$generator" 2>/dev/null || true
+    wait "$generator" 2>/dev/null || true
+    generator=''
+  fi
+}
+
+cleanup() {
+  stop_generator
+  if $brought_up; then "$pipeline" down || true; fi
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+start_chaosd() {
+  setsid "$pipeline" chaosd >>"$data/chaosd.out" 2>&1 </dev/null &
+  local tries
+  for ((tries = 0; tries < 100; tries++)); do
+    if ctl health >/dev/null 2>&1; then return; fi
+    sleep 0.1
+  done
+  tail -n 20 "$data/chaosd.out" >&2
+  die "chaosd did not answer within 10 s (its log: $data/chaosd.out)"
+}
+
+start_generator() {
+  "$pipeline" generate "$rate" >"$data/generator.out" 2>&1 </dev/null &
+  generator=$!
+  # The first lines of a cold pipeline are not what is measured.
+  sleep 2
+}
+
+begin_phase() {
+  names+=("$1")
+  retransmits[$1]=$("$pipeline" retransmits)
+  counters[$1]='{}'
+  start_ns[$1]=$(now_ns)
+}
+
+finish_phase() {
+  end_ns[$1]=${2:-$(now_ns)}
+  retransmits[$1]=$(($("$pipeline" retransmits) - retransmits[$1]))
+}
+
+# quiet_phase NAME SECONDS: nothing is injected. Begins where the phase before ended.
+quiet_phase() {
+  local name=$1 seconds=$2 before=''
+  if ((${#names[@]} > 0)); then before=${names[-1]}; fi
+  say "$name: ${seconds} s"
+  begin_phase "$name"
+  if [[ -n $before ]]; then start_ns[$name]=${end_ns[$before]}; fi
+  sleep "$seconds"
+  finish_phase "$name"
+}
+
+# loss_phase NAME PROBABILITY SECONDS: packet loss between collector and queue, both ways, until it ends by itself.
+loss_phase() {
+  local name=$1 probability=$2 seconds=$3 scenario id began=$SECONDS reported=0
+  say "$name between collector and queue: ${seconds} s"
+  begin_phase "$name"
+  scenario=$(ctl -o json start packet_loss --target netns=chaosdemo-collector --target "peer=$queue_address" \
+    -p "probability=$probability" --duration "${seconds}s" --reason 'demo') || die "$name did not start"
+  id=$(jq -r .id <<<"$scenario")
+  while true; do
+    scenario=$(ctl -o json show "$id") || die "$name: chaosctl show failed"
+    if jq -e '.state | IN("completed", "failed", "aborted")' <<<"$scenario" >/dev/null; then break; fi
+    if (((SECONDS - began) / 5 != reported)); then
+      reported=$(((SECONDS - began) / 5))
+      say "  $(jq -r '"\(.counters.matched) packets matched, \(.counters.injected) dropped"' <<<"$scenario")"
+    fi
+    sleep 0.2
+  done
+  finish_phase "$name" "$(to_ns "$(jq -r .ended_at <<<"$scenario")")"
+  start_ns[$name]=$(to_ns "$(jq -r .started_at <<<"$scenario")")
+  counters[$name]=$(jq -c .counters <<<"$scenario")
+  if [[ $(jq -r '.state + " " + .end_reason' <<<"$scenario") != 'completed expired' ]]; then
+    fail "$name" "the scenario ended as $(jq -r '.state + " (" + .end_reason + ") " + (.error // "")' <<<"$scenario")"
+  fi
+}
+
+# Waits until everything that was sent has been stored; what is missing then is lost.
+drain() {
+  local tries
+  say 'drain: waiting for the last line'
+  stop_generator
+  for ((tries = 0; tries < 50; tries++)); do
+    if [[ $("$pipeline" report | jq .total.missing) == 0 ]]; then return; fi
+    sleep 0.3
+  done
+}
+
+make_report() {
+  local name arguments=()
+  for name in "${names[@]}"; do
+    arguments+=(--phase "$name:${start_ns[$name]}:${end_ns[$name]}")
+  done
+  "$pipeline" report "${arguments[@]}" >"$data/report.json"
+}
+
+# of_phase NAME FIELD: one figure of the report.
+of_phase() { jq -r --arg name "$1" ".phases[] | select(.name == \$name) | .$2" "$data/report.json"; }
+
+# holds NAME EXPRESSION MESSAGE: a jq expression over the phase's figures ($report), its counters ($counters), its
+# retransmits ($retransmits) and the first phase's figures ($baseline).
+holds() {
+  local name=$1 expression=$2 message=$3
+  jq -e -n --slurpfile all "$data/report.json" --arg name "$name" --argjson counters "${counters[$name]}" \
+    --argjson retransmits "${retransmits[$name]}" --argjson rate "$rate" --argjson within "$recover_within_s" \
+    "(\$all[0].phases[] | select(.name == \$name)) as \$report | \$all[0].phases[0] as \$baseline | $expression" \
+    >/dev/null || fail "$name" "$message"
+}
+
+# Every counter of CONTRACT: the sums close.
+sums='($counters.evaluated == $counters.unmatched + $counters.matched) and ($counters.matched == $counters.injected +
+  $counters.not_sampled + $counters.spared_protected + $counters.spared_budget + $counters.spared_expired +
+  $counters.over_limit)'
+
+check_phases() {
+  local name
+  for name in "${names[@]}"; do
+    holds "$name" '$report.sent >= 0.95 * $rate * $report.duration_s' 'the generator did not keep its rate'
+    holds "$name" '$report.missing == 0' "$(of_phase "$name" missing) lines never arrived"
+  done
+  name=baseline
+  holds $name '$report.throughput_per_s > 0.9 * $rate' "only $(of_phase $name throughput_per_s) lines/s"
+  holds $name '$report.latency_p50_ms < 100' "a latency of $(of_phase $name latency_p50_ms) ms with no fault at all"
+
+  name='10 % loss'
+  holds "$name" "$sums" 'the counters do not add up'
+  holds "$name" '$counters.injected > 0' 'no packet was dropped'
+  # 4 standard deviations of the binomial distribution.
+  holds "$name" '($counters.injected + $counters.not_sampled) as $n | ($counters.injected - $n * 0.1) | fabs <=
+    4 * ($n * 0.09 | sqrt)' "$(jq -r '"\(.injected) of \(.injected + .not_sampled) dropped: not 10 %"' \
+    <<<"${counters[$name]}")"
+  holds "$name" '$retransmits > 0' 'TCP retransmitted nothing'
+  holds "$name" '$report.latency_p99_ms > 2 * $baseline.latency_p99_ms' 'the latency did not rise'
+
+  name='100 % loss'
+  holds "$name" "$sums" 'the counters do not add up'
+  holds "$name" '$counters.injected > 0 and $counters.not_sampled == 0' 'packets got through'
+  holds "$name" '$retransmits > 0' 'TCP retransmitted nothing'
+  holds "$name" '$report.throughput_per_s < 0.1 * $rate' \
+    "$(of_phase "$name" throughput_per_s) lines/s were stored all the same"
+  holds "$name" '$report.recovered_after_s != null and $report.recovered_after_s <= $within' \
+    "no recovery within $recover_within_s s"
+  if [[ $(jq -r '.total | "\(.missing) \(.unexpected) \(.garbled)"' "$data/report.json") != '0 0 0' ]]; then
+    fail total "not every line is accounted for: $(jq -c .total "$data/report.json")"
+  fi
+  if [[ $("$pipeline" depth) != 0 ]]; then fail total "$("$pipeline" depth) lines still wait in the queue"; fi
+}
+
+print_table() {
+  local name cell
+  printf '\n%-12s %7s %7s %7s %6s %8s %9s %9s %8s %8s %8s %10s\n' phase sent stored missing dupl. lines/s 'p50 ms' \
+    'p99 ms' retrans. matched dropped recovered
+  for name in "${names[@]}"; do
+    IFS=$'\t' read -r -a cell < <(jq -r --arg name "$name" --argjson counters "${counters[$name]}" '
+      .phases[] | select(.name == $name) |
+      [.sent, .stored, .missing, .duplicated, .throughput_per_s, .latency_p50_ms, .latency_p99_ms,
+       ($counters.matched // "-"), ($counters.injected // "-"),
+       (if $counters.matched and .recovered_after_s then .recovered_after_s else "-" end)] | @tsv' "$data/report.json")
+    if [[ ${cell[9]} != - ]]; then printf -v 'cell[9]' '%.2f s' "${cell[9]}"; fi
+    printf '%-12s %7d %7d %7d %6d %8.0f %9.1f %9.1f %8d %8s %8s %10s\n' "$name" "${cell[@]:0:7}" \
+      "${retransmits[$name]}" "${cell[@]:7}"
+  done
+  printf '\n%s\n' 'A line counts in the phase in which it was sent; lines/s is what was stored during the phase.
+retrans.: TCP segments sent again by collector and queue. matched, dropped: packets that the fault saw and dropped.
+recovered: from the end of the fault to the first line that was on time again (TCP waits longer each time it fails).'
+}
+
+check_residue() {
+  local residue when=$1
+  shift
+  if ! residue=$(ctl -o json residue "$@" 2>>"$data/chaosd.out"); then
+    fail residue "$when: ${residue:-chaosctl residue failed}"
+  fi
+}
+
+# The daemon's end is part of the demo: it ends by itself when asked, and a look without it finds nothing.
+stop_chaosd() {
+  "$pipeline" stop-chaosd || fail chaosd 'did not end within 5 s of SIGTERM'
+  check_residue 'after the end of chaosd' --instance demo --runtime-dir /run/chaosdemo/chaosd
+}
+
+verdict() {
+  local failure
+  if ((${#failures[@]} > 0)); then
+    printf '\nFAILED (data: %s)\n' "$data"
+    for failure in "${failures[@]}"; do printf '  %s\n' "$failure"; done
+    return 1
+  fi
+  printf '\nresidue: none. Every line arrived, every phase did what it should.\n'
+}
+
+hints() {
+  local command=${pipeline#"$PWD"/}
+  cat <<END
+
+The pipeline is up, with $rate lines/s flowing. To play:
+  $command status
+  $command ctl kinds
+  $command ctl start packet_loss --target netns=chaosdemo-collector --target peer=$queue_address -p probability=30%
+  $command ctl list
+  $command ctl stop --all
+  $command ctl emergency-stop        (and: $command ctl rearm)
+  $command exec collector ss -ti
+  $command down                      ends and removes everything
+END
+}
+
+main() {
+  case ${1:-} in
+    '') ;;
+    --keep) keep=true ;;
+    *) die "takes only --keep, not $1" ;;
+  esac
+  say 'pipeline: starting collector, queue and processor'
+  "$pipeline" up
+  brought_up=true
+  start_chaosd
+  start_generator
+
+  quiet_phase baseline "$baseline_s"
+  loss_phase '10 % loss' 10% "$loss_s"
+  quiet_phase between 5
+  loss_phase '100 % loss' 100% "$outage_s"
+  quiet_phase recovery "$recovery_s"
+  drain
+
+  make_report
+  check_phases
+  check_residue 'with chaosd running'
+  if $keep; then
+    "$pipeline" status >/dev/null
+  else
+    stop_chaosd
+    "$pipeline" down
+    brought_up=false
+  fi
+  print_table
+  verdict || exit 1
+  if $keep; then
+    setsid "$pipeline" generate "$rate" >"$data/generator.out" 2>&1 </dev/null &
+    brought_up=false
+    hints
+  fi
+}
+
+main "$@"

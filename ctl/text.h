@@ -1,0 +1,57 @@
+// Text for terminals: strings from the daemon made safe to print, their width in columns, tables, and time spans as
+// people say them. Pure functions and values; any thread.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <ostream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+
+namespace chaos::ctl {
+
+/// One line of valid UTF-8 without control characters: those become escapes ("\n", "\x1b"), so that the comm or reason
+/// that somebody chose cannot steer the terminal; invalid bytes become U+FFFD.
+[[nodiscard]] std::string printable(std::string_view text);
+/// As printable, but keeps line ends.
+[[nodiscard]] std::string printable_lines(std::string_view text);
+
+/// Columns that `text` (printable UTF-8) takes: wide characters 2, combining ones 0.
+[[nodiscard]] std::size_t display_width(std::string_view text);
+
+enum class Colour { kNone, kBold, kRed, kGreen, kYellow, kDim };
+/// `text` in `colour`, or as it is if `enabled` is false.
+[[nodiscard]] std::string paint(std::string_view text, Colour colour, bool enabled);
+
+/// Aligned columns, two blanks between them. Cells are made printable; nothing is cut off.
+class Table {
+ public:
+  struct Cell {
+    std::string text;
+    Colour colour = Colour::kNone;
+  };
+
+  explicit Table(std::vector<std::string> headers) : headers_(std::move(headers)) {}
+  /// Missing cells are empty; there are never more cells than headers.
+  void add(std::vector<Cell> cells);
+  [[nodiscard]] bool empty() const { return rows_.empty(); }
+  /// Without headers of any text, no header line is printed.
+  void print(std::ostream& out, bool colour, std::string_view indent = "") const;
+
+ private:
+  std::vector<std::string> headers_;
+  std::vector<std::vector<Cell>> rows_;
+};
+
+/// RFC 3339 in UTC, as the daemon prints it. Empty for anything else.
+[[nodiscard]] std::optional<WallTime> parse_rfc3339(std::string_view text);
+/// "in 4m 12s", "3s ago", "now".
+[[nodiscard]] std::string relative_time(WallTime time, WallTime now);
+/// "2d 3h", "4m 12s", "850ms": the two largest units.
+[[nodiscard]] std::string span_text(std::chrono::milliseconds span);
+
+}  // namespace chaos::ctl

@@ -1,0 +1,308 @@
+// The component schemas, as JSON: what a reader of /openapi.json gets to see. A test compares them with what schema.h
+// really writes.
+#include "api/openapi.h"
+
+namespace chaos {
+namespace {
+
+constexpr std::string_view kRequests = R"json({
+  "ScenarioRequest": {
+    "type": "object",
+    "additionalProperties": false,
+    "required": ["kind", "target"],
+    "properties": {
+      "kind": {"type": "string", "minLength": 1, "maxLength": 64, "description": "one of GET /api/chaos/kinds"},
+      "target": {
+        "type": "object",
+        "minProperties": 1,
+        "description": "exactly one primary target, narrowed by filters; a list means any of these",
+        "additionalProperties": {"anyOf": [
+          {"type": ["string", "number"]},
+          {"type": "array", "minItems": 1, "maxItems": 256, "items": {"type": ["string", "number"]}}
+        ]}
+      },
+      "parameters": {
+        "type": "object",
+        "description": "as the kind defines them, with units: \"10%\", \"50ms\", \"64MiB\"",
+        "additionalProperties": {"type": ["string", "number"], "maxLength": 4096}
+      },
+      "severity": {"type": "integer", "minimum": 1, "maximum": 5,
+                   "description": "fills parameters that are not given"},
+      "duration": {"type": ["string", "number"], "exclusiveMinimum": 0, "maximum": 1000000000,
+                   "description": "\"30s\", \"5m\", or seconds"},
+      "seed": {"type": "string", "pattern": "^[0-9]+$", "description": "unsigned 64 bit, decimal"},
+      "reason": {"type": "string", "maxLength": 1024, "description": "why it is asked for"},
+      "mode": {"type": "string", "enum": ["armed", "shadow"], "default": "armed",
+               "description": "shadow: decide and count, do not act"},
+      "validate": {"type": "boolean", "default": false, "description": "validate recovery after the end"},
+      "confirm_default_route": {"type": "boolean", "default": false,
+                                "description": "allow the interface that the host's default route uses"}
+    }
+  },
+  "EmergencyStopRequest": {
+    "type": "object",
+    "properties": {"reason": {"type": "string", "maxLength": 1024}}
+  },
+  "LogLevel": {
+    "type": "object",
+    "additionalProperties": false,
+    "required": ["level"],
+    "properties": {"level": {"type": "string", "enum": ["trace", "debug", "info", "warn", "error", "critical"]}}
+  }
+})json";
+
+constexpr std::string_view kScenario = R"json({
+  "Scenario": {
+    "type": "object",
+    "required": ["kind", "target", "parameters", "mode", "validate", "confirm_default_route", "state", "owner",
+                 "plan", "created_at", "achieved", "counters", "warnings"],
+    "properties": {
+      "id": {"type": "string", "description": "ULID; absent in a plan"},
+      "kind": {"type": "string"},
+      "target": {"$ref": "#/components/schemas/Target"},
+      "parameters": {"$ref": "#/components/schemas/Texts", "description": "as asked; the effective ones are in plan"},
+      "severity": {"type": "integer", "minimum": 1, "maximum": 5},
+      "duration": {"type": "string", "description": "canonical: \"30s\", \"5m\", \"1500ms\""},
+      "seed": {"type": "string", "pattern": "^[0-9]+$"},
+      "reason": {"type": "string"},
+      "mode": {"type": "string", "enum": ["armed", "shadow"]},
+      "validate": {"type": "boolean"},
+      "confirm_default_route": {"type": "boolean"},
+      "state": {"type": "string",
+                "enum": ["queued", "active", "stopping", "recovering", "completed", "failed", "aborted"]},
+      "end_reason": {"type": "string", "enum": ["expired", "stopped", "emergency_stop", "stop_condition", "limit",
+                                                "lapsed", "target_gone", "error"]},
+      "owner": {"$ref": "#/components/schemas/Owner"},
+      "plan": {"$ref": "#/components/schemas/Plan"},
+      "created_at": {"type": "string", "format": "date-time"},
+      "started_at": {"type": "string", "format": "date-time"},
+      "ends_at": {"type": "string", "format": "date-time"},
+      "ended_at": {"type": "string", "format": "date-time"},
+      "queue_position": {"type": "integer", "minimum": 0},
+      "achieved": {"$ref": "#/components/schemas/Texts", "description": "asked for beside measured"},
+      "counters": {"$ref": "#/components/schemas/Counters"},
+      "warnings": {"type": "array", "items": {"type": "string"}},
+      "error": {"type": "string", "description": "what ended it, if an error did"}
+    }
+  },
+  "Target": {
+    "type": "object",
+    "additionalProperties": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+  },
+  "Texts": {"type": "object", "additionalProperties": {"type": "string"}},
+  "Owner": {
+    "type": "object",
+    "required": ["uid", "user"],
+    "properties": {
+      "uid": {"type": "integer"},
+      "user": {"type": "string"},
+      "login_uid": {"type": "integer", "description": "who logged in, also behind sudo"},
+      "comm": {"type": "string"}
+    }
+  },
+  "Plan": {
+    "type": "object",
+    "required": ["ownership", "mechanism", "interfaces", "peers", "parameters", "notes"],
+    "properties": {
+      "ownership": {"type": "string", "description": "who undoes it when chaosd dies"},
+      "mechanism": {"type": "string"},
+      "interfaces": {"type": "array", "items": {"type": "string"}},
+      "peers": {"type": "array", "items": {"type": "string"}, "description": "resolved prefixes"},
+      "parameters": {"$ref": "#/components/schemas/Texts", "description": "effective values, canonical"},
+      "notes": {"type": "array", "items": {"type": "string"}}
+    }
+  },
+  "Counters": {
+    "type": "object",
+    "description": "evaluated = unmatched + matched; matched = injected + not_sampled + spared_protected + spared_budget + spared_expired + over_limit; in shadow mode shadowed takes the place of injected",
+    "required": ["evaluated", "unmatched", "matched", "injected", "not_sampled", "spared_protected", "spared_budget",
+                 "spared_expired", "over_limit", "shadowed", "matched_segments", "injected_segments",
+                 "injected_jointly"],
+    "properties": {
+      "evaluated": {"type": "integer"},
+      "unmatched": {"type": "integer"},
+      "matched": {"type": "integer"},
+      "injected": {"type": "integer"},
+      "not_sampled": {"type": "integer"},
+      "spared_protected": {"type": "integer"},
+      "spared_budget": {"type": "integer"},
+      "spared_expired": {"type": "integer"},
+      "over_limit": {"type": "integer"},
+      "shadowed": {"type": "integer", "description": "in shadow mode, in place of injected"},
+      "shadowed": {"type": "integer", "description": "would have been injected; 0 unless mode is shadow"},
+      "matched_segments": {"type": "integer", "description": "wire packets in the skbs matched"},
+      "injected_segments": {"type": "integer"},
+      "injected_jointly": {"type": "integer", "description": "of injected, those that another scenario took as well"}
+    }
+  },
+  "ScenarioList": {
+    "type": "object",
+    "required": ["scenarios"],
+    "properties": {"scenarios": {"type": "array", "items": {"$ref": "#/components/schemas/Scenario"}}}
+  },
+  "PlanReport": {
+    "type": "object",
+    "required": ["admitted", "scenario"],
+    "properties": {
+      "admitted": {"type": "boolean"},
+      "refusal": {"$ref": "#/components/schemas/Problem"},
+      "scenario": {"$ref": "#/components/schemas/Scenario"}
+    }
+  }
+})json";
+
+constexpr std::string_view kReports = R"json({
+  "Problem": {
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+      "type": {"type": "string", "examples": ["urn:chaosd:problem:invalid"]},
+      "title": {"type": "string"},
+      "status": {"type": "integer"},
+      "detail": {"type": "string"},
+      "field": {"type": "string", "description": "the input at fault", "examples": ["parameters.probability"]},
+      "rule": {"type": "string", "description": "what it broke"},
+      "hint": {"type": "string", "description": "what to do about it"},
+      "request_id": {"type": "string"}
+    }
+  },
+  "Health": {
+    "type": "object",
+    "required": ["status", "version", "armed", "latched", "active"],
+    "properties": {
+      "status": {"type": "string"},
+      "version": {"type": "string"},
+      "instance": {"type": "string"},
+      "pid": {"type": "integer"},
+      "armed": {"type": "boolean"},
+      "latched": {"type": "boolean"},
+      "latch_reason": {"type": "string"},
+      "active": {"type": "integer"},
+      "lease_margin_ms": {"type": "integer"},
+      "lease_realtime": {"type": "boolean", "description": "the lease thread has real-time priority"},
+      "audit_writable": {"type": "boolean", "description": "false: nothing new may start"},
+      "uptime_seconds": {"type": "number"}
+    }
+  },
+  "EmergencyStopReport": {
+    "type": "object",
+    "required": ["stopped", "latched"],
+    "properties": {
+      "stopped": {"type": "array", "items": {"type": "string"}, "description": "ids that it ended"},
+      "latched": {"type": "boolean", "const": true},
+      "warnings": {"type": "array", "items": {"type": "string"}}
+    }
+  },
+  "Latch": {"type": "object", "required": ["latched"], "properties": {"latched": {"type": "boolean"}}},
+  "KindList": {
+    "type": "object",
+    "required": ["kinds", "common_parameters"],
+    "properties": {
+      "kinds": {"type": "array", "items": {"$ref": "#/components/schemas/Kind"}},
+      "common_parameters": {"type": "array", "items": {"$ref": "#/components/schemas/Parameter"}}
+    }
+  },
+  "Kind": {
+    "type": "object",
+    "required": ["name", "help", "ownership", "parameters", "targets", "features"],
+    "properties": {
+      "name": {"type": "string"},
+      "help": {"type": "string"},
+      "ownership": {"type": "string"},
+      "parameters": {"type": "array", "items": {"$ref": "#/components/schemas/Parameter"}},
+      "targets": {"type": "array", "items": {"type": "string"}, "description": "target keys that it takes"},
+      "features": {"type": "array", "items": {"type": "string"}, "description": "names in GET /api/chaos/features"}
+    }
+  },
+  "Parameter": {
+    "type": "object",
+    "required": ["name", "type", "help"],
+    "properties": {
+      "name": {"type": "string"},
+      "type": {"type": "string"},
+      "help": {"type": "string"},
+      "minimum": {"type": "string"},
+      "maximum": {"type": "string"},
+      "default": {"type": "string"},
+      "choices": {"type": "array", "items": {"type": "string"}},
+      "severity": {"$ref": "#/components/schemas/Texts", "description": "presets for severity \"1\" to \"5\""}
+    }
+  },
+  "FeatureList": {
+    "type": "object",
+    "required": ["kernel", "features"],
+    "properties": {
+      "kernel": {"type": "string"},
+      "features": {"type": "array", "items": {
+        "type": "object",
+        "required": ["name", "available"],
+        "properties": {
+          "name": {"type": "string"},
+          "available": {"type": "boolean"},
+          "reason": {"type": "string"},
+          "used_instead": {"type": "string"}
+        }
+      }}
+    }
+  },
+  "ResidueReport": {
+    "type": "object",
+    "required": ["clean", "residue"],
+    "properties": {
+      "clean": {"type": "boolean"},
+      "residue": {"type": "array", "items": {
+        "type": "object",
+        "required": ["class", "id", "detail"],
+        "properties": {"class": {"type": "string"}, "id": {"type": "string"}, "detail": {"type": "string"}}
+      }}
+    }
+  },
+  "AuditList": {
+    "type": "object",
+    "required": ["entries"],
+    "properties": {"entries": {"type": "array", "items": {"$ref": "#/components/schemas/AuditEntry"}}}
+  },
+  "AuditEntry": {
+    "type": "object",
+    "required": ["seq", "time", "uid", "user", "pid", "action", "status", "request_id"],
+    "properties": {
+      "seq": {"type": "integer"},
+      "time": {"type": "string", "format": "date-time"},
+      "request_id": {"type": "string"},
+      "uid": {"type": "integer"},
+      "user": {"type": "string"},
+      "login_uid": {"type": "integer"},
+      "pid": {"type": "integer"},
+      "comm": {"type": "string"},
+      "socket": {"type": "string"},
+      "action": {"type": "string", "description": "operation id"},
+      "scenario_id": {"type": "string"},
+      "status": {"type": "integer", "description": "of the answer"},
+      "detail": {"type": "string", "description": "what was asked for and, if refused, why"}
+    }
+  },
+  "ReloadReport": {
+    "type": "object",
+    "required": ["reloaded"],
+    "properties": {
+      "reloaded": {"type": "boolean"},
+      "warnings": {"type": "array", "items": {"type": "string"}}
+    }
+  },
+  "OpenApi": {"type": "object", "required": ["openapi", "paths", "components"]}
+})json";
+
+nlohmann::json parse_all() {
+  nlohmann::json schemas = nlohmann::json::object();
+  for (const auto part : {kRequests, kScenario, kReports}) schemas.update(nlohmann::json::parse(part));
+  return schemas;
+}
+
+}  // namespace
+
+const nlohmann::json& component_schemas() {
+  static const nlohmann::json schemas = parse_all();
+  return schemas;
+}
+
+}  // namespace chaos

@@ -1,0 +1,87 @@
+#include "config/kinds.h"
+
+#include <algorithm>
+#include <array>
+
+namespace chaos {
+namespace {
+
+using enum ParameterForm;
+
+constexpr std::array<std::string_view, 4> kLossModels{"random", "gilbert_elliott", "every_nth", "per_flow"};
+constexpr std::array<std::string_view, 5> kDistributions{"uniform", "normal", "pareto", "paretonormal", "empirical"};
+constexpr std::array<std::string_view, 2> kPartitionModes{"blackhole", "reject"};
+constexpr std::array<std::string_view, 5> kResources{"cpu", "memory", "disk", "pids", "fds"};
+constexpr std::array<std::string_view, 6> kResourceModes{"load", "throttle", "pressure", "limit", "fill", "io_load"};
+constexpr std::array<std::string_view, 3> kFailureTypes{"crash", "hang", "slow_response"};
+
+constexpr KindParameter kCommon[]{{"max_events", kInteger}};
+constexpr KindParameter kPacketLoss[]{
+    {"probability", kProbability}, {"model", kChoice, kLossModels}, {"p", kProbability}, {"r", kProbability},
+    {"good_loss", kProbability},   {"bad_loss", kProbability},      {"n", kInteger},     {"share", kProbability}};
+constexpr KindParameter kLatency[]{{"delay", kDuration},      {"jitter", kDuration},
+                                   {"table", kText},          {"distribution", kChoice, kDistributions},
+                                   {"reorder", kProbability}, {"ramp_from", kDuration},
+                                   {"ramp_over", kDuration},  {"pulse_on", kDuration},
+                                   {"pulse_off", kDuration}};
+constexpr KindParameter kPartition[]{{"mode", kChoice, kPartitionModes}, {"errno", kText}, {"share", kProbability}};
+constexpr KindParameter kProbabilityOnly[]{{"probability", kProbability}};
+constexpr KindParameter kBandwidth[]{{"rate", kBitRate}, {"burst", kBytes}, {"queue", kBytes}};
+constexpr KindParameter kResource[]{{"resource", kChoice, kResources},
+                                    {"mode", kChoice, kResourceModes},
+                                    {"level", kPercent},
+                                    {"path", kText},
+                                    {"rate", kBitRate}};
+constexpr KindParameter kComponent[]{{"failure_type", kChoice, kFailureTypes},
+                                     {"signal", kText},
+                                     {"every", kDuration},
+                                     {"frozen", kPercent},
+                                     {"slice", kDuration},
+                                     {"by", kText}};
+constexpr KindParameter kSyscallFailure[]{{"syscalls", kText},     {"errno", kText},    {"probability", kProbability},
+                                          {"every_nth", kInteger}, {"first", kInteger}, {"path", kText},
+                                          {"fd_type", kText},      {"min_size", kBytes}};
+constexpr KindParameter kSyscallLatency[]{{"syscalls", kText},
+                                          {"delay", kDuration},
+                                          {"jitter", kDuration},
+                                          {"distribution", kChoice, kDistributions},
+                                          {"probability", kProbability},
+                                          {"path", kText},
+                                          {"fd_type", kText},
+                                          {"max_waiters", kInteger}};
+
+constexpr KindEntry kKinds[]{
+    {"packet_loss", true, kPacketLoss},
+    {"latency_injection", false, kLatency},
+    {"network_partition", false, kPartition},
+    {"packet_duplication", false, kProbabilityOnly},
+    {"packet_corruption", false, kProbabilityOnly},
+    {"bandwidth_limit", false, kBandwidth},
+    {"resource_exhaustion", false, kResource},
+    {"component_failure", false, kComponent},
+    {"syscall_failure", false, kSyscallFailure},
+    {"syscall_latency", false, kSyscallLatency},
+};
+
+const KindParameter* find_in(std::span<const KindParameter> parameters, std::string_view name) {
+  const auto found = std::ranges::find(parameters, name, &KindParameter::name);
+  return found == parameters.end() ? nullptr : &*found;
+}
+
+}  // namespace
+
+std::span<const KindEntry> config_kinds() { return kKinds; }
+
+const KindEntry* find_config_kind(std::string_view name) {
+  const auto found = std::ranges::find(kKinds, name, &KindEntry::name);
+  return found == std::end(kKinds) ? nullptr : found;
+}
+
+const KindParameter* find_config_parameter(const KindEntry& kind, std::string_view name) {
+  const KindParameter* own = find_in(kind.parameters, name);
+  return own != nullptr ? own : find_in(kCommon, name);
+}
+
+bool can_be_bounded(ParameterForm form) { return form != kChoice && form != kText; }
+
+}  // namespace chaos

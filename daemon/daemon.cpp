@@ -1,0 +1,214 @@
+#include "daemon.h"
+
+#include <bpf/libbpf.h>
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <sys/mman.h>
+#include <systemd/sd-daemon.h>
+
+#include <csignal>
+
+#include "api/problem.h"
+#include "api/schema.h"
+#include "base/log.h"
+#include "fault/registry.h"
+#include "safety/crash_guard.h"
+#include "version.h"
+
+namespace chaos {
+namespace {
+
+constexpr unsigned kServerHeaderBytes = 16 * 1024;
+
+int log_libbpf(libbpf_print_level level, const char* format, va_list arguments) {
+  if (level == LIBBPF_DEBUG) return 0;
+  char text[512];
+  vsnprintf(text, sizeof(text), format, arguments);
+  std::string_view line(text);
+  while (line.ends_with('\n')) line.remove_suffix(1);
+  spdlog::debug("{}", line);
+  return 0;
+}
+
+HttpLimits limits_of(const Api& api) {
+  HttpLimits limits;
+  limits.body_bytes = api.max_request_bytes;
+  limits.header_bytes = kServerHeaderBytes;
+  limits.timeout = std::chrono::duration_cast<std::chrono::milliseconds>(api.request_timeout);
+  limits.clients = api.max_clients;
+  return limits;
+}
+
+ScenarioRow row_of(const Scenario& scenario) {
+  return {.id = scenario.id,
+          .state = std::string(to_string(scenario.state)),
+          .end_reason = std::string(to_string(scenario.end_reason)),
+          .kind = scenario.request.kind,
+          .created_at = scenario.created_at,
+          .ended_at = is_final(scenario.state) ? scenario.ended_at : std::nullopt,
+          .json = dump_json(to_json(scenario))};
+}
+
+}  // namespace
+
+Daemon::Daemon(Options options, ConfigReport config)
+    : options_(std::move(options)), config_(std::move(config)), started_at_(system_clock().monotonic()) {}
+
+Daemon::~Daemon() {
+  // Nobody may call into what goes: first the workers finish and join, then the rest goes in reverse order.
+  server_.reset();
+  kernel_worker_.reset();
+  survey_worker_.reset();
+}
+
+Result<std::unique_ptr<Daemon>> Daemon::create(Options options, ConfigReport config) {
+  std::unique_ptr<Daemon> daemon(new Daemon(std::move(options), std::move(config)));
+  auto place = Place::take(daemon->options_);
+  if (!place) return std::unexpected(place.error());
+  daemon->place_.emplace(std::move(*place));
+  Status status = daemon->bind_signals();
+  if (status) status = daemon->open_state();
+  if (status) status = daemon->load_mechanisms();
+  if (status) status = daemon->open_api();
+  if (!status) return std::unexpected(status.error());
+  return daemon;
+}
+
+Status Daemon::bind_signals() {
+  // Before any thread: they inherit the mask, so that signals reach the loop alone.
+  auto loop = EventLoop::create();
+  if (!loop) return std::unexpected(loop.error());
+  loop_ = std::move(*loop);
+  struct Binding {
+    int signo;
+    std::function<void()> action;
+  };
+  const auto log_outcome = [](Result<nlohmann::json> outcome) {
+    if (!outcome) spdlog::error("reload: {}; the old configuration stays in force", outcome.error().message);
+  };
+  const Binding bindings[] = {
+      {SIGTERM, [this] { stop(); }},
+      {SIGINT, [this] { stop(); }},
+      {SIGHUP, [this, log_outcome] { reload(log_outcome); }},
+      {SIGUSR1, [this] { (void)backend_->emergency_stop("SIGUSR1"); }},
+  };
+  for (const Binding& binding : bindings) {
+    auto source = loop_->add_signal(binding.signo, binding.action);
+    if (!source) return std::unexpected(source.error());
+    signals_.push_back(std::move(*source));
+  }
+  std::signal(SIGPIPE, SIG_IGN);
+  return {};
+}
+
+Status Daemon::open_state() {
+  latch_.emplace(options_.state_dir);
+  std::error_code ignored;
+  if (std::filesystem::exists(options_.stop_file(), ignored) && !latch_->engaged()) {
+    if (Status status = latch_->engage("stop file " + options_.stop_file().string()); !status) return status;
+  }
+  if (latch_->engaged()) spdlog::warn("the emergency stop is latched ({}): nothing starts", latch_->reason());
+  const Store& store = config_.config.store;
+  const std::filesystem::path file = store.path.empty() ? options_.state_dir / "chaosd.db" : std::filesystem::path(store.path);
+  Recorder::Retention retention;
+  retention.age = std::chrono::duration_cast<std::chrono::seconds>(store.retention);
+  auto recorder = Recorder::open(file, retention);
+  if (!recorder) return std::unexpected(recorder.error());
+  recorder_ = std::move(*recorder);
+  if (recorder_->moved_aside()) spdlog::error("{}", recorder_->moved_aside()->message);
+  return {};
+}
+
+Status Daemon::load_mechanisms() {
+  libbpf_set_print(log_libbpf);
+  // On fault: what is never touched is never locked. Without the privilege the lease is still there, less surely.
+  if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0) spdlog::warn("memory not locked: {}", errno_name(errno));
+  auto injector = Injector::create(options_.instance);
+  if (!injector) return std::unexpected(injector.error());
+  injector_ = std::move(*injector);
+  if (Status status = injector_->configure(config_.config.protect); !status) return status;
+  if (Status status = install_crash_guard(injector_->packets().control()); !status) return status;
+  kernel_worker_ = std::make_unique<Worker>("kernel");
+  survey_worker_ = std::make_unique<Worker>("survey");
+  scenarios_ = std::make_unique<Scenarios>(*loop_, *kernel_worker_, *injector_, *latch_, config_.config.chaos_testing,
+                                           [this](const Scenario& scenario) { on_change(scenario); });
+  auto lease = Lease::start(injector_->packets().control(), loop_->progress_stamp(),
+                            [this] { loop_->post([this] { scenarios_->on_lapse(); }); });
+  if (!lease) return std::unexpected(lease.error());
+  lease_ = std::move(*lease);
+  scenarios_->set_lease(*lease_);
+  if (!latch_->engaged()) injector_->rearm();
+  return adopt_history();
+}
+
+Status Daemon::adopt_history() {
+  auto orphans = recorder_->adopt_orphans("error", "chaosd died; the kernel removed the fault", system_clock().wall());
+  if (!orphans) return std::unexpected(orphans.error());
+  for (const std::string& id : *orphans) spdlog::warn("scenario {} was cut off when the last chaosd died", id);
+  return {};
+}
+
+Status Daemon::open_api() {
+  EventHub::Options hub;
+  hub.first_id = static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(system_clock().wall().time_since_epoch()).count());
+  auto events = EventHub::create(*loop_, hub);
+  if (!events) return std::unexpected(events.error());
+  events_ = std::move(*events);
+  backend_ = std::make_unique<Backend>(make_backend());
+  idempotency_ = std::make_unique<IdempotencyTable>(system_clock());
+  router_ = std::make_unique<Router>(
+      make_routes(*backend_, *events_, kVersion), *idempotency_,
+      [this](AuditEntry entry) { recorder_->audit(std::move(entry)); }, system_clock());
+  const Api& api = config_.config.api;
+  auto server = HttpServer::create(
+      *loop_, limits_of(api), RoleGroups::look_up(api.operate_group, api.view_group),
+      [this](const HttpRequest& request, Respond respond) {
+        scenarios_->set_audit_broken(recorder_->audit_broken());
+        router_->dispatch(request, std::move(respond));
+      });
+  if (!server) return std::unexpected(server.error());
+  server_ = std::move(*server);
+  auto sockets = open_sockets(options_, api);
+  if (!sockets) return std::unexpected(sockets.error());
+  for (NamedListener& socket : *sockets) {
+    if (Status status = server_->listen(std::move(socket.listener), socket.name, socket.view_only); !status) {
+      return status;
+    }
+  }
+  return {};
+}
+
+Result<int> Daemon::run() {
+  sd_notify(0, "READY=1");
+  set_status();
+  spdlog::info("chaosd {} is ready: instance {}, socket {}", kVersion, options_.instance,
+               options_.operate_socket().string());
+  if (Status status = loop_->run(); !status) return std::unexpected(status.error());
+  spdlog::info("chaosd has ended; nothing of it is left in the kernel");
+  return loop_->exit_code();
+}
+
+void Daemon::stop() {
+  sd_notify(0, "STOPPING=1");
+  spdlog::info("stopping: {} scenarios end now", scenarios_->running());
+  scenarios_->shut_down([this] { loop_->quit(0); });
+}
+
+void Daemon::on_change(const Scenario& scenario) {
+  nlohmann::json json = to_json(scenario);
+  recorder_->record(row_of(scenario));
+  if (scenario.state == State::kActive || is_final(scenario.state)) {
+    spdlog::info("scenario {} ({}) is {}{}", scenario.id, scenario.request.kind, to_string(scenario.state),
+                 scenario.end_reason == EndReason::kNone ? "" : ": " + std::string(to_string(scenario.end_reason)));
+  }
+  if (events_) events_->publish("scenario", json);
+  set_status();
+}
+
+void Daemon::set_status() const {
+  const std::size_t running = scenarios_->running();
+  sd_notifyf(0, "STATUS=%s%zu scenarios running", latch_->engaged() ? "LATCHED by emergency stop; " : "", running);
+}
+
+}  // namespace chaos

@@ -1,0 +1,89 @@
+// Daemon: the composition root. The only place that sees the control path (api → plan → safety → fault → kernel) and
+// the data path (kernel → store → api) together; it makes the parts, binds them and holds their order of life.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "api/events.h"
+#include "api/idempotency.h"
+#include "api/router.h"
+#include "api/routes.h"
+#include "api/server.h"
+#include "base/event_loop.h"
+#include "base/log.h"
+#include "base/result.h"
+#include "base/worker.h"
+#include "config/load.h"
+#include "fault/injector.h"
+#include "fault/scenarios.h"
+#include "kernel/features.h"
+#include "options.h"
+#include "place.h"
+#include "safety/latch.h"
+#include "safety/lease.h"
+#include "store/recorder.h"
+
+namespace chaos {
+
+/// The logger's options from configuration and command line; the latter wins.
+[[nodiscard]] LogOptions log_options(const Config& config, const Options& options);
+
+class Daemon {
+ public:
+  /// Makes everything and attaches nothing. Errors are complete: what failed, why, what to do.
+  static Result<std::unique_ptr<Daemon>> create(Options options, ConfigReport config);
+  ~Daemon();
+  Daemon(const Daemon&) = delete;
+  Daemon& operator=(const Daemon&) = delete;
+
+  /// Serves until SIGTERM or SIGINT, then ends all scenarios in order. The exit code.
+  Result<int> run();
+
+ private:
+  Daemon(Options options, ConfigReport config);
+  Status open_state();
+  Status load_mechanisms();
+  Status bind_signals();
+  Status open_api();
+  [[nodiscard]] Backend make_backend();
+  void bind_scenarios(Backend& backend);
+  void bind_host(Backend& backend);
+  Status adopt_history();
+  void on_change(const Scenario& scenario);
+  void reload(Backend::JsonReply reply);
+  Status apply(ConfigReport report);
+  void set_status() const;
+  void stop();
+  [[nodiscard]] nlohmann::json health() const;
+  void list(bool include_ended, Backend::JsonReply reply);
+  void find(std::string id, Backend::JsonReply reply);
+  void survey_residue(Backend::JsonReply reply);
+  void survey_features(Backend::JsonReply reply);
+
+  const Options options_;
+  ConfigReport config_;
+  const std::chrono::nanoseconds started_at_;
+  std::optional<Place> place_;
+  std::unique_ptr<EventLoop> loop_;
+  std::vector<EventLoop::SourcePtr> signals_;
+  std::optional<Latch> latch_;
+  std::unique_ptr<Recorder> recorder_;
+  std::unique_ptr<Injector> injector_;
+  std::unique_ptr<Lease> lease_;
+  std::unique_ptr<EventHub> events_;
+  std::unique_ptr<Scenarios> scenarios_;
+  std::unique_ptr<Worker> kernel_worker_;  ///< plans, links
+  std::unique_ptr<Worker> survey_worker_;  ///< residue, features: slow looks at the host
+  std::vector<Feature> features_;          ///< survey worker only
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<IdempotencyTable> idempotency_;
+  std::unique_ptr<Router> router_;
+  std::unique_ptr<HttpServer> server_;
+};
+
+}  // namespace chaos

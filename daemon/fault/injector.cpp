@@ -1,0 +1,32 @@
+#include "fault/injector.h"
+
+#include "fault/registry.h"
+
+namespace chaos {
+namespace {
+
+// A start within this time after the last look does not look for sshd again; see also Scenarios' periodic look.
+constexpr std::chrono::seconds kProtectionAge{5};
+
+}  // namespace
+
+Injector::Injector(std::unique_ptr<PacketEngine> packets)
+    : packets_(std::move(packets)), protection_(packets_->maps()) {}
+
+Result<std::unique_ptr<Injector>> Injector::create(std::string_view instance) {
+  auto packets = PacketEngine::create(instance);
+  if (!packets) return std::unexpected(packets.error());
+  return std::unique_ptr<Injector>(new Injector(std::move(*packets)));
+}
+
+Result<std::unique_ptr<Fault>> Injector::prepare(const AdmittedPlan& plan, const Caller& caller) {
+  // No fault without a true protected list: better refused than a host that nobody can reach.
+  Status status = protection_.refresh(kProtectionAge);
+  if (status && caller.pid > 0) status = protection_.protect_caller(caller.pid);
+  if (!status) return with_context("find traffic to protect", status.error());
+  auto kind = find_kind(plan.plan().kind->name);
+  if (!kind) return std::unexpected(kind.error());
+  return (*kind)->prepare(plan, Mechanisms{*packets_});
+}
+
+}  // namespace chaos

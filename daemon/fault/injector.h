@@ -1,0 +1,41 @@
+// Injector: makes faults of admitted plans, and holds what they are made with: the mechanisms and the protected list.
+// It takes nothing but an AdmittedPlan. prepare() and refresh(): worker thread; the brake: any thread.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string_view>
+
+#include "base/result.h"
+#include "config/config.h"
+#include "fault/kind.h"
+#include "fault/packet_engine.h"
+#include "fault/protection.h"
+#include "safety/admission.h"
+
+namespace chaos {
+
+class Injector {
+ public:
+  /// Loads the programs of all mechanisms; attaches nothing. Nothing acts before rearm().
+  static Result<std::unique_ptr<Injector>> create(std::string_view instance);
+
+  /// Puts the fault in place, with `caller`'s SSH connection protected; nothing acts until Fault::arm.
+  Result<std::unique_ptr<Fault>> prepare(const AdmittedPlan& plan, const Caller& caller);
+  Status configure(const Protect& protect) { return protection_.configure(protect); }
+  /// Looks again for what must be protected, if the last look is older.
+  Status refresh_protection(std::chrono::nanoseconds max_age) { return protection_.refresh(max_age); }
+
+  /// Emergency stop: one store.
+  void disarm_all() { packets_->disarm_all(); }
+  void rearm() { packets_->rearm(); }
+  [[nodiscard]] bool armed() const { return packets_->armed(); }
+  [[nodiscard]] PacketEngine& packets() { return *packets_; }
+
+ private:
+  explicit Injector(std::unique_ptr<PacketEngine> packets);
+  std::unique_ptr<PacketEngine> packets_;
+  Protection protection_;
+};
+
+}  // namespace chaos

@@ -1,0 +1,95 @@
+// PacketEngine: the eBPF packet mechanism that packet kinds share: maps, classifier program, slots of attached devices
+// and the faults on them. Nothing is attached while no fault needs it. prepare/arm/release: worker thread;
+// silence/silence_all/counters/target_state: any thread, never blocking on link work.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "bpf/chaos_abi.h"
+#include "fault/kind.h"
+#include "kernel/classifier.h"
+#include "kernel/packet_programs.h"
+#include "kernel/shared_maps.h"
+#include "plan/plan.h"
+
+namespace chaos {
+
+class PacketEngine {
+ public:
+  /// Loads everything and attaches nothing. Errors name what failed and which privilege is missing.
+  static Result<std::unique_ptr<PacketEngine>> create(std::string_view instance);
+
+  /// Reserves a fault, writes its rule, attaches what is not attached yet. Nothing acts. On error nothing is left.
+  /// Errors: kRefused (64 faults, 256 devices, prefixes), kNotFound (interface gone), kUnsupported, kInternal.
+  Result<unsigned> prepare(const Plan& plan, const chaos_fault& parameters);
+  /// One store makes both directions on all devices act together. Error: kUnavailable if a device is gone already.
+  Status arm(unsigned fault, std::chrono::nanoseconds duration);
+  void silence(unsigned fault);
+  /// Waits for packets in flight, takes out rule and links that nobody else needs; the final counters.
+  Counters release(unsigned fault);
+  [[nodiscard]] Counters counters(unsigned fault) const;
+  [[nodiscard]] Fault::TargetState target_state(unsigned fault) const;
+
+  /// The emergency stop: one store, read by every program before anything else. Any thread, any time.
+  void disarm_all();
+  void rearm();
+  [[nodiscard]] bool armed() const;
+
+  [[nodiscard]] chaos_control& control() const { return maps_.control(); }
+  [[nodiscard]] const SharedMaps& maps() const { return maps_; }
+  [[nodiscard]] const PacketPrograms& programs() const { return programs_; }
+
+  /// What this engine accounts for, for residue.
+  struct Objects {
+    std::set<std::uint32_t> links, programs, maps;
+  };
+  [[nodiscard]] Objects objects() const;
+
+ private:
+  /// A device, in both directions as far as needed.
+  struct Slot {
+    std::uint64_t netns = 0;
+    unsigned ifindex = 0;
+    std::string name;
+    std::array<std::optional<PacketHook>, 2> hooks;
+    std::array<unsigned, 2> users{};
+  };
+  struct Watch {
+    unsigned slot;
+    chaos_direction direction;
+    std::uint64_t seen_before = 0;
+  };
+  struct Active {
+    bool used = false;
+    std::vector<Watch> watches;
+  };
+
+  PacketEngine(SharedMaps maps, PacketPrograms programs);
+  Result<unsigned> reserve();
+  Result<unsigned> slot_for(const Plan& plan, const PlannedInterface& interface);
+  Status attach(const Plan& plan, unsigned fault);
+  Status attach_one(const Plan& plan, const PlannedInterface& interface, unsigned fault, chaos_direction direction);
+  void detach(unsigned fault);
+  [[nodiscard]] Counters sum(unsigned fault, const std::vector<Watch>& watches) const;
+
+  SharedMaps maps_;
+  PacketPrograms programs_;
+  Classifier classifier_;
+  std::uint64_t generation_ = 0;
+  mutable std::mutex mutex_;  ///< bookkeeping below; never held across link work
+  std::array<Active, CHAOS_MAX_FAULTS> active_{};
+  std::map<unsigned, std::shared_ptr<Slot>> slots_;
+};
+
+}  // namespace chaos

@@ -1,0 +1,29 @@
+#include "fault/registry.h"
+
+#include <array>
+#include <string>
+
+#include "fault/packet_loss.h"
+
+namespace chaos {
+namespace {
+
+constexpr std::array<const FaultKind*, 1> kKinds{
+    &kPacketLoss,
+};
+
+}  // namespace
+
+std::span<const FaultKind* const> fault_kinds() { return kKinds; }
+
+Result<const FaultKind*> find_kind(std::string_view name) {
+  std::string known;
+  for (const FaultKind* kind : kKinds) {
+    if (kind->spec.name == name) return kind;
+    known += (known.empty() ? "" : ", ") + std::string(kind->spec.name);
+  }
+  return fail(Errc::kInvalid, "unknown kind '" + std::string(name) + "'", "kind", "a kind that this version has",
+              "known: " + known);
+}
+
+}  // namespace chaos

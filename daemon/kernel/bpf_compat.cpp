@@ -1,0 +1,81 @@
+#include "kernel/bpf_compat.h"
+
+#include <bpf/bpf.h>
+#include <linux/bpf.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstring>
+
+namespace chaos {
+namespace {
+
+// include/uapi/linux/bpf.h of 6.6; Debian 12's headers are older.
+constexpr std::uint32_t kTcxIngress = 46;
+constexpr std::uint32_t kTcxEgress = 47;
+constexpr std::uint32_t kBefore = 1U << 3;  // BPF_F_BEFORE: with no relative object, the head of the chain
+constexpr std::uint32_t kLinkTypeTcx = 11;
+
+struct LinkCreateAttr {
+  std::uint32_t program_fd;
+  std::uint32_t ifindex;
+  std::uint32_t attach_type;
+  std::uint32_t flags;
+  std::uint32_t relative_fd;
+  std::uint32_t pad;
+  std::uint64_t expected_revision;
+  std::uint64_t zero[4];
+};
+
+struct LinkInfoTcx {
+  std::uint32_t type;
+  std::uint32_t id;
+  std::uint32_t program_id;
+  std::uint32_t pad;
+  std::uint32_t ifindex;
+  std::uint32_t attach_type;
+  std::uint64_t zero[12];
+};
+
+}  // namespace
+
+Result<UniqueFd> tcx_link_create(int program_fd, unsigned ifindex, bool egress) {
+  LinkCreateAttr attr{};
+  attr.program_fd = static_cast<std::uint32_t>(program_fd);
+  attr.ifindex = ifindex;
+  attr.attach_type = egress ? kTcxEgress : kTcxIngress;
+  attr.flags = kBefore;
+  UniqueFd link(static_cast<int>(syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr))));
+  if (link.valid()) return link;
+  const std::string what = "attach to ifindex " + std::to_string(ifindex) + (egress ? " egress" : " ingress");
+  switch (errno) {
+    case ENODEV:
+      return fail(Errc::kNotFound, what + ": the interface is gone", "target.interface");
+    case EINVAL:
+      return fail(Errc::kUnsupported, what + ": this kernel has no tcx (needs Linux 6.6)", {}, "tcx");
+    default:
+      return fail_errno(what);
+  }
+}
+
+Result<TcxLinkInfo> tcx_link_info(int link_fd) {
+  LinkInfoTcx info{};
+  std::uint32_t length = sizeof(info);
+  if (bpf_obj_get_info_by_fd(link_fd, &info, &length) != 0) return fail_errno("read link info");
+  if (info.type != kLinkTypeTcx) return fail(Errc::kInternal, "not a tcx link");
+  return TcxLinkInfo{info.id, info.program_id, info.ifindex, info.attach_type == kTcxEgress};
+}
+
+std::uint32_t bpf_program_id(int fd) {
+  bpf_prog_info info{};
+  std::uint32_t length = sizeof(info);
+  return bpf_obj_get_info_by_fd(fd, &info, &length) == 0 ? info.id : 0;
+}
+
+std::uint32_t bpf_map_id(int fd) {
+  bpf_map_info info{};
+  std::uint32_t length = sizeof(info);
+  return bpf_obj_get_info_by_fd(fd, &info, &length) == 0 ? info.id : 0;
+}
+
+}  // namespace chaos

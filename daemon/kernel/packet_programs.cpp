@@ -1,0 +1,148 @@
+#include "kernel/packet_programs.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <packet.skel.h>
+#include <sys/resource.h>
+
+#include <array>
+#include <cstddef>
+
+#include "kernel/bpf_compat.h"
+
+namespace chaos {
+namespace {
+
+// No other fd may be above the switch: chaosd opens none past its limit, so the top of the table is free for it. The
+// limit is bounded because the kernel's fd table grows with the highest number (8 bytes each).
+constexpr rlim_t kMaxFds = 4096;
+
+Result<UniqueFd> move_to_top(UniqueFd fd) {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return fail_errno("read RLIMIT_NOFILE");
+  if (limit.rlim_cur != kMaxFds) {
+    limit.rlim_cur = std::min<rlim_t>(kMaxFds, limit.rlim_max);
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0) return fail_errno("set RLIMIT_NOFILE");
+  }
+  // From the top down: another PacketPrograms of this process (tests) may sit there already.
+  for (int wanted = static_cast<int>(limit.rlim_cur) - 1; wanted > 0; --wanted) {
+    if (fcntl(wanted, F_GETFD) != -1) continue;
+    UniqueFd top(fcntl(fd.get(), F_DUPFD_CLOEXEC, wanted));
+    if (!top.valid()) return fail_errno("move the switch to the highest fd");
+    return top;
+  }
+  return fail(Errc::kInternal, "no free file descriptor for the switch");
+}
+
+struct SkeletonDeleter {
+  void operator()(packet_bpf* skeleton) const { packet_bpf__destroy(skeleton); }
+};
+
+Status reuse_shared_maps(packet_bpf& skeleton, const SharedMaps& maps) {
+  bpf_map* map = nullptr;
+  bpf_object__for_each_map(map, skeleton.obj) {
+    const int fd = maps.fd_of(bpf_map__name(map));
+    if (fd < 0) continue;
+    if (const int err = bpf_map__reuse_fd(map, fd); err != 0) {
+      return fail_errno(std::string("share BPF map ") + bpf_map__name(map), -err);
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+bool PacketHook::alive() const {
+  auto info = tcx_link_info(link_.get());
+  return info && info->ifindex != 0;
+}
+
+std::uint32_t PacketHook::link_id() const {
+  auto info = tcx_link_info(link_.get());
+  return info ? info->id : 0;
+}
+
+std::uint32_t PacketHook::program_id() const { return bpf_program_id(program_.get()); }
+
+struct PacketPrograms::Impl {
+  std::unique_ptr<packet_bpf, SkeletonDeleter> skeleton;
+  UniqueFd switch_fd;
+  std::string tag;
+};
+
+PacketPrograms::PacketPrograms(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+PacketPrograms::PacketPrograms(PacketPrograms&&) noexcept = default;
+PacketPrograms& PacketPrograms::operator=(PacketPrograms&&) noexcept = default;
+PacketPrograms::~PacketPrograms() = default;
+
+Result<PacketPrograms> PacketPrograms::load(const SharedMaps& maps, std::string_view tag) {
+  auto impl = std::make_unique<Impl>();
+  impl->tag = tag;
+  // The switch is ours and not the skeleton's: the skeleton's fd would be a second user of it.
+  const std::string name = "chaos_" + impl->tag + "_sw";
+  UniqueFd low(bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, name.c_str(), 4, 4, CHAOS_SWITCH_SIZE, nullptr));
+  if (!low.valid()) return fail_errno("create BPF map " + name);
+  auto top = move_to_top(std::move(low));
+  if (!top) return std::unexpected(top.error());
+  impl->switch_fd = std::move(*top);
+
+  impl->skeleton.reset(packet_bpf__open());
+  if (!impl->skeleton) return fail_errno("open packet programs");
+  if (Status status = reuse_shared_maps(*impl->skeleton, maps); !status) return std::unexpected(status.error());
+  if (const int err = packet_bpf__load(impl->skeleton.get()); err != 0) {
+    return fail_errno("load packet programs", -err);
+  }
+  const std::uint32_t index = CHAOS_SWITCH_CLASSIFY;
+  const int classifier = bpf_program__fd(impl->skeleton->progs.chaos_classify);
+  if (bpf_map_update_elem(impl->switch_fd.get(), &index, &classifier, BPF_ANY) != 0) {
+    return fail_errno("set the switch");
+  }
+  return PacketPrograms(std::move(impl));
+}
+
+Result<UniqueFd> PacketPrograms::make_entry(unsigned slot, chaos_direction direction) const {
+  const auto where = static_cast<std::int32_t>(slot << 1 | static_cast<unsigned>(direction));
+  constexpr auto kCbOffset =
+      static_cast<std::int16_t>(offsetof(__sk_buff, cb) + sizeof(std::uint32_t) * CHAOS_CB_WORD);
+  // skb->cb[WORD] = where; tail_call(skb, switch, CLASSIFY); return PASS_ON: an emptied switch falls through to it.
+  const std::array<bpf_insn, 8> code{{
+      {BPF_ALU | BPF_MOV | BPF_K, BPF_REG_2, 0, 0, where},
+      {BPF_STX | BPF_MEM | BPF_W, BPF_REG_1, BPF_REG_2, kCbOffset, 0},
+      {BPF_LD | BPF_DW | BPF_IMM, BPF_REG_2, BPF_PSEUDO_MAP_FD, 0, impl_->switch_fd.get()},
+      {0, 0, 0, 0, 0},
+      {BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_3, 0, 0, CHAOS_SWITCH_CLASSIFY},
+      {BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_tail_call},
+      {BPF_ALU | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, -1},
+      {BPF_JMP | BPF_EXIT, 0, 0, 0, 0},
+  }};
+  const std::string name = "chaos_" + impl_->tag + (direction == CHAOS_EGRESS ? "_eg" : "_in");
+  UniqueFd program(
+      bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, name.c_str(), "Dual MIT/GPL", code.data(), code.size(), nullptr));
+  if (!program.valid()) return fail_errno("load entry program " + name);
+  return program;
+}
+
+Result<PacketHook> PacketPrograms::attach(unsigned ifindex, unsigned slot, chaos_direction direction) const {
+  auto program = make_entry(slot, direction);
+  if (!program) return std::unexpected(program.error());
+  auto link = tcx_link_create(program->get(), ifindex, direction == CHAOS_EGRESS);
+  if (!link) return std::unexpected(link.error());
+  return PacketHook(std::move(*program), std::move(*link));
+}
+
+int PacketPrograms::classifier_fd() const { return bpf_program__fd(impl_->skeleton->progs.chaos_classify); }
+
+std::vector<std::uint32_t> PacketPrograms::program_ids() const { return {bpf_program_id(classifier_fd())}; }
+
+std::vector<std::uint32_t> PacketPrograms::map_ids() const {
+  std::vector<std::uint32_t> ids{bpf_map_id(impl_->switch_fd.get())};
+  bpf_map* map = nullptr;
+  bpf_object__for_each_map(map, impl_->skeleton->obj) {
+    if (bpf_map__fd(map) >= 0) ids.push_back(bpf_map_id(bpf_map__fd(map)));
+  }
+  return ids;
+}
+
+}  // namespace chaos

@@ -1,0 +1,65 @@
+// SharedMaps: the BPF maps that all programs of one chaosd instance share, created with the instance's tag in their
+// names (chaos_TAG_ctl, ...) so that residue can be told apart by instance. Owns the fds; nothing is pinned, so the
+// kernel frees everything when the process dies. Needs CAP_BPF. Element access is thread-safe where noted.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "bpf/chaos_abi.h"
+#include "kernel/mapped_array.h"
+
+namespace chaos {
+
+class SharedMaps {
+ public:
+  /// `tag`: instance_tag() of the instance. Errors: kInternal with the map's name (EPERM: needs CAP_BPF).
+  static Result<SharedMaps> create(std::string_view tag);
+  SharedMaps(SharedMaps&&) noexcept = default;
+  SharedMaps& operator=(SharedMaps&&) noexcept = default;
+
+  [[nodiscard]] chaos_control& control() const { return control_[0]; }
+  [[nodiscard]] chaos_fault& fault(unsigned index) const { return faults_[index]; }
+  [[nodiscard]] chaos_budget& budget(unsigned index) const { return budgets_[index]; }
+  [[nodiscard]] chaos_slot& slot(unsigned index) const { return slots_[index]; }
+  [[nodiscard]] __u64& remote_port_mask(std::uint16_t port) const { return remote_ports_[port]; }
+  [[nodiscard]] __u64& local_port_mask(std::uint16_t port) const { return local_ports_[port]; }
+  [[nodiscard]] __u64& protocol_mask(std::uint8_t protocol) const { return protocols_[protocol]; }
+  [[nodiscard]] __u64& protected_port_word(unsigned word) const { return protected_ports_[word]; }
+
+  /// Sum over all CPUs. Any thread.
+  [[nodiscard]] Result<chaos_counters> read_counters(unsigned fault) const;
+  [[nodiscard]] Status clear_counters(unsigned fault) const;
+  /// skbs seen by the classifier at this slot and direction since the start. Any thread.
+  [[nodiscard]] Result<std::uint64_t> read_seen(unsigned slot, unsigned direction) const;
+
+  [[nodiscard]] int peers_fd() const { return fd_of("peers"); }
+  [[nodiscard]] int protected_peers_fd() const { return fd_of("protected_peers"); }
+  [[nodiscard]] int protected_flows_fd() const { return fd_of("protected_flows"); }
+  /// Map of a skeleton by its name in BPF C; -1 if it is none of ours.
+  [[nodiscard]] int fd_of(std::string_view bpf_name) const;
+  /// Kernel ids of all maps, for residue.
+  [[nodiscard]] std::vector<std::uint32_t> ids() const;
+
+ private:
+  SharedMaps() = default;
+  struct Entry {
+    std::string_view bpf_name;
+    UniqueFd fd;
+  };
+  std::vector<Entry> maps_;
+  MappedArray<chaos_control> control_;
+  MappedArray<chaos_fault> faults_;
+  MappedArray<chaos_budget> budgets_;
+  MappedArray<chaos_slot> slots_;
+  MappedArray<__u64> remote_ports_;
+  MappedArray<__u64> local_ports_;
+  MappedArray<__u64> protocols_;
+  MappedArray<__u64> protected_ports_;
+};
+
+}  // namespace chaos

@@ -1,0 +1,54 @@
+// KindSpec: what a fault kind is, as data: its name, parameters, severity presets and needs. The registry in fault/
+// holds one per kind; plan/ checks requests against it; the API and chaosctl show it. Constant data, any thread.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string_view>
+
+namespace chaos {
+
+enum class ParamType { kProbability, kDuration, kInteger, kBytes, kBitRate, kChoice, kString };
+
+/// One parameter. Limits and defaults are in the form that users write ("10%", "50ms"); empty means none.
+struct ParamSpec {
+  std::string_view name;
+  ParamType type;
+  std::string_view help;
+  std::string_view minimum{};        ///< inclusive
+  std::string_view maximum{};        ///< inclusive
+  std::string_view default_value{};  ///< empty: filled from the severity preset; else the main one is required
+  std::span<const std::string_view> choices{};
+  /// Values for severity 1..n (n >= 2), spread over 1..5 as CONTRACT says: step round((s-1)(n-1)/4). Empty: no preset.
+  std::span<const std::string_view> severity_steps{};
+};
+
+/// Who undoes the effect when chaosd dies (DESIGN, "Fault ownership").
+enum class Ownership { kFileDescriptor, kProcess, kJournaled };
+
+/// What a kind can be aimed at.
+struct TargetSupport {
+  bool interface = false;
+  bool netns = false;
+  bool filters = false;  ///< peer, port, local-port, protocol, direction
+};
+
+struct KindSpec {
+  std::string_view name;
+  std::string_view help;
+  std::span<const ParamSpec> parameters;  ///< the first is the main one; max_events and seed are common to all kinds
+  Ownership ownership;
+  TargetSupport targets;
+  std::span<const std::string_view> features;  ///< names in the feature table that must work here
+};
+
+[[nodiscard]] std::string_view to_string(ParamType type);
+[[nodiscard]] std::string_view to_string(Ownership ownership);
+
+/// Index of the step that severity 1..5 takes in a scale of `steps` >= 1: (s-1)(n-1)/4, ties to the even index, so
+/// that three steps give 0, 0, 1, 2, 2 (CONTRACT). A severity outside 1..5 counts as the nearer end.
+[[nodiscard]] std::size_t severity_step(std::size_t steps, int severity);
+/// The preset of `spec` for severity 1..5; empty if it has none.
+[[nodiscard]] std::string_view severity_preset(const ParamSpec& spec, int severity);
+
+}  // namespace chaos

@@ -1,0 +1,38 @@
+// Plan: a scenario resolved against this host. Immutable once made; says all that would be touched. Values only.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernel/interfaces.h"
+#include "kernel/netns.h"
+#include "plan/kind_spec.h"
+#include "plan/parameters.h"
+#include "plan/scenario.h"
+#include "plan/target.h"
+
+namespace chaos {
+
+struct PlannedInterface {
+  Interface interface;
+  bool egress = false;
+  bool ingress = false;
+  bool host_default_route = false;  ///< carries a default route of the initial namespace
+};
+
+struct Plan {
+  const KindSpec* kind = nullptr;
+  ScenarioRequest request;  ///< with duration and seed filled in
+  Parameters parameters;    ///< effective, canonical
+  NetFilter filter;
+  std::vector<PlannedInterface> interfaces;
+  /// Open until the plan is dropped; a running fault must not keep it.
+  std::shared_ptr<const Netns> netns;
+  PlanSummary summary;
+  std::vector<std::string> warnings;
+};
+
+}  // namespace chaos

@@ -1,0 +1,238 @@
+// Plants every class of residue on the real kernel and asks find_residue for it. Two instances are planted side by
+// side: what is found of one must be exactly its own.
+#include <bpf/bpf.h>
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "safety/residue.h"
+#include "tests/kernel/residue_plants.h"
+#include "tests/support/child.h"
+#include "tests/support/kernel_test.h"
+#include "tests/support/shell.h"
+#include "tests/support/temp_dir.h"
+
+namespace chaos {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::UnorderedElementsAre;
+
+std::vector<std::string> ids(const std::vector<ResidueItem>& items, std::string_view cls) {
+  std::vector<std::string> found;
+  for (const ResidueItem& item : items) {
+    if (item.cls == cls) found.push_back(item.id);
+  }
+  return found;
+}
+
+std::vector<std::string> classes(const std::vector<ResidueItem>& items) {
+  std::vector<std::string> found;
+  for (const ResidueItem& item : items) {
+    if (found.empty() || found.back() != item.cls) found.push_back(item.cls);
+  }
+  return found;
+}
+
+std::string detail(const std::vector<ResidueItem>& items, std::string_view cls) {
+  const auto item = std::ranges::find(items, cls, &ResidueItem::cls);
+  return item != items.end() ? item->detail : "";
+}
+
+std::size_t open_files() {
+  const std::filesystem::directory_iterator files("/proc/self/fd");
+  return static_cast<std::size_t>(std::distance(begin(files), end(files)));
+}
+
+template <class T>
+T must(Result<T> result) {
+  if (!result) throw std::runtime_error(result.error().message);
+  return std::move(*result);
+}
+void must(const Status& status) {
+  if (!status) throw std::runtime_error(status.error().message);
+}
+
+// One instance with something planted of each class.
+struct Planted {
+  Planted(std::string name, const test::TempDir& files, const std::filesystem::path& bpffs, int number)
+      : instance(std::move(name)),
+        directory(files.path() / instance),
+        link_device(fmt::format("va{}", number)),
+        map(must(test::plant_map(bpf_name_prefix(instance) + "m"))),
+        named(must(test::plant_program(bpf_name_prefix(instance) + "p"))),
+        using_map(must(test::plant_program("stranger", map.get()))),
+        cgroup(instance_path_name(instance) + ".workers"),
+        process("/bin/sh", {"chaosd-worker", "-c", "read line", "--instance", instance}) {
+    const std::string device = device_name_prefix(instance) + "x";
+    must(test::run(fmt::format("ip link add {} type veth peer name {}", device, link_device)));
+    must(test::run(fmt::format("ip link set {} up && ip link set {} up", device, link_device)));
+    link = must(test::plant_tcx_link(named.get(), link_device.c_str()));
+    must(test::plant_tcx_attachment(using_map.get(), link_device.c_str()));
+
+    const auto pins = bpffs / instance_path_name(instance);
+    std::filesystem::create_directory(pins);
+    if (bpf_obj_pin(map.get(), (pins / "m").c_str()) != 0) must(fail_errno("pin map"));
+    const auto stray = bpffs / fmt::format("stray{}", number);
+    if (bpf_obj_pin(link.get(), stray.c_str()) != 0) must(fail_errno("pin link"));
+    const auto temporary = bpffs / fmt::format("temporary{}", number);
+    if (bpf_obj_pin(named.get(), temporary.c_str()) != 0) must(fail_errno("pin program"));
+    must(test::run(fmt::format("tc qdisc add dev {0} clsact && tc filter add dev {0} egress bpf da object-pinned {1}",
+                               link_device, temporary.string())));
+    std::filesystem::remove(temporary);
+
+    files.write(instance + "/run/chaosd.sock", "");
+    files.write(instance + "/run/journal/7.undo", "{}");
+    files.write("motd.d/50-" + instance_path_name(instance), "chaos");
+  }
+
+  std::string instance;
+  std::filesystem::path directory;
+  std::string link_device;
+  UniqueFd map;
+  UniqueFd named;
+  UniqueFd using_map;
+  UniqueFd link;
+  test::PlantedCgroup cgroup;
+  test::Child process;
+};
+
+class ResidueKernelTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    CHAOS_NEEDS_ROOT();
+    bpffs_ = files_.path() / "bpf";
+    const Status entered = test::enter_own_namespaces(bpffs_);
+    if (!entered) CHAOS_CANNOT_RUN(entered.error().message);
+  }
+  void TearDown() override { ::umount(bpffs_.c_str()); }
+
+  [[nodiscard]] std::string name(char letter) const { return fmt::format("rt{}-{}", ::getpid(), letter); }
+  [[nodiscard]] ResidueScope scope(const std::string& instance) const {
+    ResidueScope scope;
+    scope.instance = instance;
+    scope.runtime_dir = files_.path() / instance / "run";
+    scope.bpffs = bpffs_;
+    scope.netns_dir = files_.path() / "netns";
+    scope.motd_dir = files_.path() / "motd.d";
+    return scope;
+  }
+  [[nodiscard]] static std::vector<ResidueItem> find(const ResidueScope& scope) {
+    auto items = find_residue(scope);
+    EXPECT_TRUE(items) << items.error().message;
+    return std::move(*items);
+  }
+
+  test::TempDir files_;
+  std::filesystem::path bpffs_;
+};
+
+void expect_exactly(const Planted& planted, const std::vector<ResidueItem>& items, const std::filesystem::path& bpffs,
+                    const std::filesystem::path& motd) {
+  const auto path = [&](const char* relative) { return (planted.directory / relative).string(); };
+  const std::string pins = (bpffs / instance_path_name(planted.instance)).string();
+  const std::string number = planted.link_device.substr(2);
+  EXPECT_THAT(classes(items), ElementsAre("link", "program", "map", "attachment", "qdisc", "device", "cgroup",
+                                          "process", "file", "pin", "journal"));
+  EXPECT_THAT(ids(items, residue::kLink), ElementsAre(std::to_string(test::link_id(planted.link))));
+  EXPECT_THAT(ids(items, residue::kProgram), UnorderedElementsAre(std::to_string(test::program_id(planted.named)),
+                                                                  std::to_string(test::program_id(planted.using_map))));
+  EXPECT_THAT(ids(items, residue::kMap), ElementsAre(std::to_string(test::map_id(planted.map))));
+  EXPECT_THAT(ids(items, residue::kAttachment), ElementsAre(HasSubstr("tcx egress of " + planted.link_device + " ")));
+  EXPECT_THAT(ids(items, residue::kQdisc),
+              ElementsAre(testing::AllOf(HasSubstr(planted.link_device + " "), HasSubstr("parent ffff:fff3"))));
+  EXPECT_THAT(ids(items, residue::kDevice), ElementsAre(device_name_prefix(planted.instance) + "x"));
+  EXPECT_THAT(ids(items, residue::kCgroup), ElementsAre(planted.cgroup.path().string()));
+  EXPECT_THAT(ids(items, residue::kProcess), ElementsAre(std::to_string(planted.process.pid())));
+  EXPECT_THAT(
+      ids(items, residue::kFile),
+      UnorderedElementsAre(path("run/chaosd.sock"), (motd / ("50-" + instance_path_name(planted.instance))).string()));
+  EXPECT_THAT(ids(items, residue::kPin),
+              UnorderedElementsAre(pins, pins + "/m", (bpffs / ("stray" + number)).string()));
+  EXPECT_THAT(ids(items, residue::kJournal), ElementsAre(path("run/journal/7.undo")));
+}
+
+TEST_F(ResidueKernelTest, NothingIsFoundWhereNothingWasPlanted) { EXPECT_THAT(find(scope(name('n'))), IsEmpty()); }
+
+TEST_F(ResidueKernelTest, EachClassIsFoundExactlyAndOnlyOfItsInstance) {
+  const Planted one(name('a'), files_, bpffs_, 1);
+  const Planted two(name('b'), files_, bpffs_, 2);
+  ASSERT_NE(instance_tag(one.instance), instance_tag(two.instance));
+  const auto items = find(scope(one.instance));
+  expect_exactly(one, items, bpffs_, files_.path() / "motd.d");
+  EXPECT_THAT(detail(items, residue::kLink), HasSubstr("tcx ingress of ifindex"));
+  expect_exactly(two, find(scope(two.instance)), bpffs_, files_.path() / "motd.d");
+  EXPECT_THAT(find(scope(name('c'))), IsEmpty());
+}
+
+TEST_F(ResidueKernelTest, WhatALivingDaemonAccountsForIsNotResidueButADeadOnesIs) {
+  const std::string instance = name('d');
+  const UniqueFd map = must(test::plant_map(bpf_name_prefix(instance) + "m"));
+  const UniqueFd program = must(test::plant_program(bpf_name_prefix(instance) + "p", map.get()));
+  must(test::run("ip link add " + device_name_prefix(instance) + "x type veth peer name va"));
+  const UniqueFd link = must(test::plant_tcx_link(program.get(), "va"));
+  must(test::plant_tcx_attachment(program.get(), "va"));
+  const test::PlantedCgroup cgroup(instance_path_name(instance));
+  const test::Child daemon("/bin/sh", {"chaosd", "-c", "read line", "--instance", instance});
+  files_.write(instance + "/run/chaosd.sock", "");
+
+  ResidueScope living = scope(instance);
+  living.daemon_alive = true;
+  living.own_pid = daemon.pid();
+  living.own_links = {test::link_id(link)};
+  living.own_programs = {test::program_id(program)};
+  living.own_maps = {test::map_id(map)};
+  living.own_devices = {device_name_prefix(instance) + "x"};
+  living.own_cgroups = {cgroup.path()};
+  EXPECT_THAT(find(living), IsEmpty());
+
+  ResidueScope forgetful = living;
+  forgetful.own_links.clear();
+  EXPECT_THAT(classes(find(forgetful)), ElementsAre("link"));
+
+  ResidueScope dead = living;
+  dead.daemon_alive = false;
+  EXPECT_THAT(classes(find(dead)),
+              ElementsAre("link", "program", "map", "attachment", "device", "cgroup", "process", "file"));
+}
+
+TEST_F(ResidueKernelTest, NamespacesWithoutAProcessAreEnteredByTheirName) {
+  const std::string instance = name('e');
+  const std::string device = device_name_prefix(instance) + "y";
+  const auto file = files_.path() / "netns" / "hidden";
+  must(test::make_named_namespace(file, {"ip link add " + device + " type veth peer name other"}));
+  files_.write("netns/left-by-ip-netns-delete", "");
+  EXPECT_THAT(ids(find(scope(instance)), residue::kDevice), ElementsAre(device));
+  must(test::run("umount " + file.string()));
+  EXPECT_THAT(find(scope(instance)), IsEmpty());
+}
+
+TEST_F(ResidueKernelTest, LinkOutlivesItsDeviceAndIsStillFound) {
+  const std::string instance = name('f');
+  const UniqueFd program = must(test::plant_program(bpf_name_prefix(instance) + "p"));
+  must(test::run("ip link add va type veth peer name vb"));
+  const UniqueFd link = must(test::plant_tcx_link(program.get(), "va"));
+  must(test::run("ip link del va"));
+  const auto items = find(scope(instance));
+  EXPECT_THAT(ids(items, residue::kLink), ElementsAre(std::to_string(test::link_id(link))));
+  EXPECT_THAT(detail(items, residue::kLink), HasSubstr("device that is gone"));
+}
+
+TEST_F(ResidueKernelTest, SearchLeavesNoFilesOpenAndTheCallerWhereItWas) {
+  const auto before = std::filesystem::read_symlink("/proc/thread-self/ns/net");
+  EXPECT_THAT(find(scope(name('g'))), IsEmpty());
+  const std::size_t files = open_files();
+  EXPECT_THAT(find(scope(name('g'))), IsEmpty());
+  EXPECT_EQ(open_files(), files);
+  EXPECT_EQ(std::filesystem::read_symlink("/proc/thread-self/ns/net"), before);
+}
+
+}  // namespace
+}  // namespace chaos

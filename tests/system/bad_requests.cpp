@@ -1,0 +1,219 @@
+#include "system/bad_requests.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <set>
+#include <utility>
+
+namespace chaos::test {
+namespace {
+
+using nlohmann::json;
+
+std::set<std::string> types_of(const json& property) {
+  std::set<std::string> types;
+  const json& type = property.at("type");
+  for (const json& name : type.is_array() ? type : json::array({type})) types.insert(name.get<std::string>());
+  return types;
+}
+
+/// One value of each JSON type that is not among `types`.
+std::vector<std::pair<std::string, json>> of_other_types(const std::set<std::string>& types) {
+  std::vector<std::pair<std::string, json>> values;
+  const auto add = [&](const std::string& type, json value) {
+    if (!types.contains(type)) values.emplace_back(type, std::move(value));
+  };
+  add("string", "x");
+  add("boolean", true);
+  add("array", json::array({"x"}));
+  add("object", json{{"x", 1}});
+  add("null", nullptr);
+  if (!types.contains("number") && !types.contains("integer")) values.emplace_back("integer", 3);
+  if (!types.contains("number")) values.emplace_back("fraction", 2.5);
+  return values;
+}
+
+/// Values that break what a property says about its value, by keyword.
+std::vector<std::pair<std::string, json>> out_of_bounds(const json& property) {
+  std::vector<std::pair<std::string, json>> values;
+  const auto number = [&](const char* keyword, double by) {
+    if (property.contains(keyword)) values.emplace_back(keyword, property[keyword].get<double>() + by);
+  };
+  if (types_of(property).contains("integer")) {
+    if (property.contains("minimum")) values.emplace_back("minimum", property["minimum"].get<std::int64_t>() - 1);
+    if (property.contains("maximum")) values.emplace_back("maximum", property["maximum"].get<std::int64_t>() + 1);
+  } else {
+    number("minimum", -0.5);
+    number("maximum", 0.5);
+    number("exclusiveMinimum", 0);
+    number("exclusiveMinimum", -0.5);
+  }
+  if (property.contains("maxLength")) {
+    values.emplace_back("maxLength", std::string(property["maxLength"].get<std::size_t>() + 1, 'x'));
+  }
+  if (property.contains("minLength")) values.emplace_back("minLength", "");
+  if (property.contains("minProperties")) values.emplace_back("minProperties", json::object());
+  if (property.contains("enum")) values.emplace_back("enum", "no-such-choice");
+  if (property.contains("pattern")) values.emplace_back("pattern", "-1 x");
+  return values;
+}
+
+/// "10%" + 1 → "11%": the number before the unit, moved.
+std::string moved(const std::string& value, std::int64_t by) {
+  const std::size_t unit = std::min(value.find_first_not_of("0123456789"), value.size());
+  return std::to_string(std::stoll(value.substr(0, unit)) + by) + value.substr(unit);
+}
+
+bool has_order(const std::string& type) { return type != "choice" && type != "string"; }
+
+void add_parameter(const json& parameter, const json& good, std::vector<BadRequest>& requests) {
+  const auto name = parameter.at("name").get<std::string>();
+  const auto type = parameter.at("type").get<std::string>();
+  const auto add = [&](const std::string& what, json value) {
+    json body = good;
+    body["parameters"][name] = std::move(value);
+    requests.push_back({"parameter " + name + ": " + what, std::move(body), 400, "parameters." + name});
+  };
+  for (auto& [wrong, value] : of_other_types({"string", "number"})) add(wrong, value);
+  add("empty", "");
+  add("too long", std::string(5000, '1'));
+  add("control character", "1\n0");
+  if (has_order(type)) {
+    add("garbage", "nonsense");
+    add("half a value", "10%%");
+  }
+  if (parameter.contains("minimum")) add("below", moved(parameter["minimum"], -1));
+  if (parameter.contains("maximum")) add("above", moved(parameter["maximum"], 1));
+  if (parameter.contains("choices")) add("not a choice", "no-such-choice");
+}
+
+std::string quoted(const std::string& text) {
+  std::string out = "'";
+  for (const char c : text) out += c == '\'' ? "'\\''" : std::string(1, c);
+  return out + "'";
+}
+
+std::optional<std::string> scalar(const json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_number()) return value.dump();
+  return std::nullopt;
+}
+
+/// " OPTION KEY=VALUE" for each; false if one is no scalar.
+bool add_pairs(const std::string& option, const json& object, std::string& line) {
+  for (const auto& [key, given] : object.items()) {
+    const json list = given.is_array() ? given : json::array({given});
+    if (list.empty()) return false;
+    for (const json& element : list) {
+      const auto value = scalar(element);
+      if (!value) return false;
+      line += " " + option + " " + quoted(key + "=" + *value);
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+std::vector<BadRequest> bad_by_schema(const json& schema, const json& good) {
+  std::vector<BadRequest> requests;
+  for (const json& required : schema.at("required")) {
+    const auto name = required.get<std::string>();
+    json body = good;
+    body.erase(name);
+    requests.push_back({name + " missing", std::move(body), 400, name});
+  }
+  for (const auto& [name, property] : schema.at("properties").items()) {
+    const auto add = [&, field = name](const std::string& what, json value) {
+      json body = good;
+      body[field] = std::move(value);
+      requests.push_back({field + ": " + what, std::move(body), 400, field});
+    };
+    for (auto& [wrong, value] : of_other_types(types_of(property))) add("a " + wrong, value);
+    for (auto& [keyword, value] : out_of_bounds(property)) add("against " + keyword, value);
+  }
+  json body = good;
+  body["no_such_field"] = 1;
+  requests.push_back({"unknown field", std::move(body), 400, "no_such_field"});
+  for (const auto& [wrong, value] : of_other_types({"object"})) {
+    requests.push_back({"the body is a " + wrong, value, 400, "body"});
+  }
+  return requests;
+}
+
+std::vector<BadRequest> bad_parameters(const json& kind, const json& common, const json& good) {
+  std::vector<BadRequest> requests;
+  for (const json* list : {&kind.at("parameters"), &common}) {
+    for (const json& parameter : *list) add_parameter(parameter, good, requests);
+  }
+  const auto main_one = kind.at("parameters").at(0).at("name").get<std::string>();
+  json body = good;
+  body["parameters"].erase(main_one);
+  body.erase("severity");
+  requests.push_back({main_one + " missing", body, 400, "parameters." + main_one});
+  body = good;
+  body["parameters"]["no_such_parameter"] = "1";
+  requests.push_back({"unknown parameter", body, 400, "parameters.no_such_parameter"});
+  body = good;
+  body["kind"] = "no_such_kind";
+  requests.push_back({"unknown kind", body, 400, "kind"});
+  return requests;
+}
+
+std::vector<BadRequest> bad_targets(const json& kind, const json& good) {
+  // What only the key's own meaning tells apart from a good value.
+  static const std::map<std::string, std::vector<std::pair<std::string, int>>> kNoValues{
+      {"interface", {{"no-such-if", 404}}},
+      {"netns", {{"no-such-netns", 404}, {"relative/path", 400}, {"/proc/self/ns/mnt", 400}, {"4194305", 404}}},
+      {"peer", {{"10.0.0.0/33", 400}, {"10.0.0.1/8", 400}, {"fe80::1%lo", 400}, {"10.1", 400}}},
+      {"port", {{"0", 400}, {"65536", 400}, {"10-5", 400}, {"http", 400}, {"80,", 400}}},
+      {"local-port", {{"0", 400}, {"65536", 400}, {"10-5", 400}, {"http", 400}, {"80,", 400}}},
+      {"protocol", {{"256", 400}, {"carrier-pigeon", 400}, {"-1", 400}}},
+      {"direction", {{"sideways", 400}}},
+  };
+  std::vector<BadRequest> requests;
+  const auto add = [&](const std::string& what, const std::string& key, json value, int status) {
+    json body = good;
+    body["target"][key] = std::move(value);
+    requests.push_back({"target " + key + ": " + what, std::move(body), status, "target." + key});
+  };
+  for (const json& supported : kind.at("targets")) {
+    const auto key = supported.get<std::string>();
+    for (auto& [wrong, value] : of_other_types({"string", "number", "array"})) add("a " + wrong, key, value, 400);
+    add("an object in a list", key, json::array({json::object()}), 400);
+    add("empty", key, "", 400);
+    add("an empty list", key, json::array(), 400);
+    add("too many", key, json(std::vector<std::string>(300, "1")), 400);
+    add("control character", key, "a\tb", 400);
+    for (const auto& [value, status] : kNoValues.at(key)) add("'" + value + "'", key, value, status);
+  }
+  add("unknown key", "planet", "mars", 400);
+  for (const char* later : {"unit", "cgroup", "pid"}) add("not supported by this version", later, "1", 501);
+
+  json body = good;
+  body["target"] = {{"port", "80"}};
+  requests.push_back({"no primary target", body, 400, "target"});
+  body["target"] = {{"interface", "lo"}, {"pid", "1"}};
+  requests.push_back({"two primary targets", body, 400, "target"});
+  return requests;
+}
+
+std::optional<std::string> as_arguments(const json& body) {
+  if (!body.is_object()) return std::nullopt;
+  std::string line;
+  for (const auto& [name, value] : body.items()) {
+    if (name == "target" || name == "parameters") {
+      if (!value.is_object() || !add_pairs(name == "target" ? "--target" : "--set", value, line)) return std::nullopt;
+      continue;
+    }
+    if (name == "mode" || name == "validate" || name == "confirm_default_route") return std::nullopt;
+    // An option is text whatever it looks like, and an empty one counts as not given.
+    const auto text = value.is_string() || name == "severity" ? scalar(value) : std::nullopt;
+    if (!text || text->empty()) return std::nullopt;
+    line += name == "kind" ? " " + quoted(*text) : " --" + name + "=" + quoted(*text);
+  }
+  return line;
+}
+
+}  // namespace chaos::test

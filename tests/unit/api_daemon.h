@@ -1,0 +1,148 @@
+// FakeDaemon: the whole API over real sockets, with a Backend that remembers what it was asked for.
+#pragma once
+
+#include <unistd.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "api/events.h"
+#include "api/idempotency.h"
+#include "api/router.h"
+#include "api/routes.h"
+#include "api/schema.h"
+#include "api_scenarios.h"
+#include "api_support.h"
+
+namespace chaos::test {
+
+class FakeDaemon {
+ public:
+  FakeDaemon() {
+    bind_scenarios();
+    bind_reports();
+    server_.thread().call([this] {
+      hub_ = std::move(EventHub::create(server_.thread().loop(), {}).value());
+      router_ = std::make_unique<Router>(
+          make_routes(backend, *hub_, "1.2.3"), table_, [this](AuditEntry entry) { log_.push_back(std::move(entry)); },
+          system_clock());
+    });
+  }
+  ~FakeDaemon() {
+    server_.destroy();
+    server_.thread().call([this] { hub_.reset(); });
+  }
+  FakeDaemon(const FakeDaemon&) = delete;
+  FakeDaemon& operator=(const FakeDaemon&) = delete;
+
+  Reply ask(std::string_view method, std::string_view target, std::string_view body = {},
+            const HeaderList& headers = {}) {
+    return test::ask(server_.path(), method, target, body, headers);
+  }
+  std::vector<AuditEntry> take_log() {
+    return thread().call([this] { return std::exchange(log_, {}); });
+  }
+  [[nodiscard]] const std::vector<Route>& routes() const { return router_->routes(); }
+  LoopThread& thread() { return server_.thread(); }
+  EventHub& hub() { return *hub_; }
+  [[nodiscard]] const std::string& path() const { return server_.path(); }
+
+  // What the backend was asked for, and what it is to answer. Loop thread while requests are under way.
+  Backend backend;
+  std::vector<ScenarioRequest> started;
+  std::vector<std::string> stopped;
+  std::vector<std::string> emergencies;
+  std::optional<Error> refusal;              ///< of start, stop, rearm, features
+  std::vector<Backend::ScenarioReply> kept;  ///< starts that wait, if `late`
+  bool late = false;
+  std::string level = "info";
+  std::pair<std::size_t, std::int64_t> audit_page;  ///< limit and before
+
+  static constexpr const char* kRequest =
+      R"({"kind": "packet_loss", "target": {"interface": "eth0"}, "reason": "why"})";
+
+ private:
+  void bind_scenarios() {
+    backend.start = [this](ScenarioRequest request, const Caller&, Backend::ScenarioReply reply) {
+      if (refusal) return reply(std::unexpected(*refusal));
+      started.push_back(request);
+      if (late) return kept.push_back(std::move(reply));
+      reply(full_scenario());
+    };
+    backend.plan = [this](ScenarioRequest, const Caller&, Backend::PlanReply reply) {
+      reply(PlanOutcome{.scenario = full_scenario(), .refusal = refusal});
+    };
+    backend.stop = [this](std::string_view id, const Caller&, Backend::ScenarioReply reply) {
+      if (refusal) return reply(std::unexpected(*refusal));
+      stopped.emplace_back(id);
+      reply(full_scenario());
+    };
+    backend.emergency_stop = [this](std::string_view why) {
+      emergencies.emplace_back(why);
+      return std::vector<std::string>{full_scenario().id};
+    };
+    backend.rearm = [this]() -> Status {
+      if (refusal) return std::unexpected(*refusal);
+      return {};
+    };
+    backend.list = [](bool ended, Backend::JsonReply reply) {
+      auto list = nlohmann::json::array();
+      if (ended) list.push_back(to_json(full_scenario()));
+      reply(std::move(list));
+    };
+    backend.find = [](std::string id, Backend::JsonReply reply) {
+      if (id != full_scenario().id) return reply(fail(Errc::kNotFound, "there is no scenario " + id, "id"));
+      reply(to_json(full_scenario()));
+    };
+  }
+
+  void bind_reports() {
+    using nlohmann::json;
+    backend.health = [] {
+      return json{{"status", "ok"}, {"version", "1.2.3"},     {"instance", "i"},
+                  {"armed", true},  {"latched", false},       {"latch_reason", ""},
+                  {"active", 0},    {"lease_margin_ms", 700}, {"uptime_seconds", 1.5}};
+    };
+    backend.kinds = [] { return std::vector<const KindSpec*>{&full_kind()}; };
+    backend.features = [this](Backend::JsonReply reply) {
+      if (refusal) return reply(std::unexpected(*refusal));
+      reply(json{
+          {"kernel", "6.1"},
+          {"features", {{{"name", "tcx"}, {"available", false}, {"reason", "too old"}, {"used_instead", "clsact"}}}}});
+    };
+    backend.residue = [](Backend::JsonReply reply) {
+      reply(json{{"clean", false}, {"residue", {{{"class", "link"}, {"id", "7"}, {"detail", "tcx"}}}}});
+    };
+    backend.audit = [this](std::size_t limit, std::int64_t before, Backend::AuditReply reply) {
+      audit_page = {limit, before};
+      AuditEntry entry;
+      entry.seq = 7;
+      entry.login_uid = 1000;
+      entry.comm = entry.socket = entry.scenario_id = entry.detail = "x";
+      reply(std::vector<AuditEntry>{entry});
+    };
+    backend.log_level = [this] { return level; };
+    backend.set_log_level = [this](std::string_view to) -> Status {
+      if (to != "debug") return fail(Errc::kInvalid, "unknown level", "level", "one of trace, debug, ...");
+      level = to;
+      return {};
+    };
+    backend.reload = [](Backend::JsonReply reply) { reply(json{{"reloaded", true}, {"warnings", json::array()}}); };
+  }
+
+  IdempotencyTable table_{system_clock()};
+  std::vector<AuditEntry> log_;
+  std::unique_ptr<EventHub> hub_;
+  std::unique_ptr<Router> router_;
+  // Whoever runs the tests may operate.
+  TestServer server_{
+      [this](const HttpRequest& request, Respond respond) { router_->dispatch(request, std::move(respond)); },
+      HttpLimits{}, RoleGroups{.operate = ::getgid(), .view = {}}};
+};
+
+}  // namespace chaos::test
