@@ -47,7 +47,8 @@ class Timings {
                 percentile(99), max(), count());
     std::fflush(stdout);
     std::string key = name;
-    std::ranges::replace_if(key, [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
+    std::ranges::replace_if(
+        key, [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
     testing::Test::RecordProperty(key + "_p50_ms", std::to_string(percentile(50)));
     testing::Test::RecordProperty(key + "_p99_ms", std::to_string(percentile(99)));
     testing::Test::RecordProperty(key + "_max_ms", std::to_string(max()));
@@ -62,7 +63,8 @@ inline void report_figure(const std::string& name, double value, std::string_vie
   std::printf("[ MEASURED ] %s: %.3f %.*s\n", name.c_str(), value, static_cast<int>(unit.size()), unit.data());
   std::fflush(stdout);
   std::string key = name + "_" + std::string(unit);
-  std::ranges::replace_if(key, [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
+  std::ranges::replace_if(
+      key, [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
   testing::Test::RecordProperty(key, std::to_string(value));
 }
 

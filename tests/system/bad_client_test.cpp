@@ -209,9 +209,8 @@ TEST_F(BadClient, RolesHoldWhereSocketModesDoNot) {
   }
   EXPECT_EQ(daemon_->get("/health").body.value("latched", true), false);
   const json entries = daemon_->get("/api/audit").body.at("entries");
-  const auto refused = std::ranges::count_if(entries, [](const json& entry) {
-    return entry.value("uid", 0) == 65534 && entry.value("status", 0) == 403;
-  });
+  const auto refused = std::ranges::count_if(
+      entries, [](const json& entry) { return entry.value("uid", 0) == 65534 && entry.value("status", 0) == 403; });
   EXPECT_EQ(refused, 6) << entries.dump(1);
   expect_unharmed();
 }

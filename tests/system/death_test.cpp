@@ -89,7 +89,8 @@ void die_once(Daemon& daemon, const Bundle& net, const std::vector<std::unique_p
   const int status = daemon.wait();
   ASSERT_TRUE(WIFSIGNALED(status));
   EXPECT_EQ(WTERMSIG(status), signo);
-  EXPECT_EQ(static_cast<bool>(WCOREDUMP(status)), signo != SIGKILL) << "without a core the test does not show what it should";
+  EXPECT_EQ(static_cast<bool>(WCOREDUMP(status)), signo != SIGKILL)
+      << "without a core the test does not show what it should";
   expect_no_trace(net, before);
   expect_clean_successor(daemon, id);
 }

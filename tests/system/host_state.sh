@@ -43,11 +43,9 @@ networks() {
   local namespace state
   network host
   while IFS= read -r namespace; do
-    if state=$(network "netns:$namespace" -n "$namespace" 2>&1); then
-      printf 'namespace %s\n%s\n' "$namespace" "$state"
-    elif [[ -e /run/netns/$namespace ]]; then
-      printf 'namespace %s (unreadable)\n' "$namespace"
-    fi
+    # One that goes away meanwhile is somebody else's, and not there.
+    state=$(network "netns:$namespace" -n "$namespace" 2>/dev/null) || true
+    if [[ -e /run/netns/$namespace ]]; then printf 'namespace %s\n%s\n' "$namespace" "$state"; fi
   done < <(ip netns list | awk '{print $1}' | sort)
 }
 

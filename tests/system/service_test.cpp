@@ -111,8 +111,8 @@ TEST(Service, TakesItsSocketsFromTheManager) {
                    "bash"};
   setup.prepare = [&](const fs::path& directory) {
     fs::create_directory(directory / "run");
-    for (auto& [fd, number, name] : {std::tuple{&operate, kOperate, "chaosd.sock"},
-                                     std::tuple{&view, kView, "chaosd-view.sock"}}) {
+    for (auto& [fd, number, name] :
+         {std::tuple{&operate, kOperate, "chaosd.sock"}, std::tuple{&view, kView, "chaosd-view.sock"}}) {
       const UniqueFd made = bind_socket(directory / "run" / name, SOCK_STREAM);
       if (listen(made.get(), 64) != 0 || dup3(made.get(), number, 0) != number) throw std::runtime_error("listen");
       fd->reset(number);

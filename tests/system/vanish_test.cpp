@@ -85,8 +85,7 @@ TEST_F(Vanish, InterfaceRemovedAndMadeAgain) {
     const Response absent = daemon_->post("/api/chaos/scenarios", request);
     EXPECT_EQ(absent.status, 404) << absent.text;
     EXPECT_EQ(absent.body.value("field", ""), "target.interface") << absent.text;
-    shell("ip link add l0 index 77 netns " + net_->left.name() + " type veth peer name r0 netns " +
-          net_->right.name());
+    shell("ip link add l0 index 77 netns " + net_->left.name() + " type veth peer name r0 netns " + net_->right.name());
     shell("ip -n " + net_->left.name() + " addr add 10.77.0.1/24 dev l0");
     shell("ip -n " + net_->right.name() + " addr add 10.77.0.2/24 dev r0");
     shell("ip -n " + net_->left.name() + " link set l0 up");

@@ -11,6 +11,7 @@
 #include "api/problem.h"
 #include "api/router.h"
 #include "api_support.h"
+#include "tests/support/kernel_test.h"
 #include "tests/support/proc_fixture.h"
 
 namespace chaos::test {
@@ -135,7 +136,7 @@ struct Roles : testing::Test {
 
 struct RolesAsRoot : Roles {
   void SetUp() override {
-    if (::geteuid() != 0) GTEST_SKIP() << "becoming another user needs root";
+    CHAOS_NEEDS_ROOT();  // to become another user
   }
 };
 

@@ -9,6 +9,7 @@
 
 #include "api/unix_socket.h"
 #include "api_support.h"
+#include "tests/support/kernel_test.h"
 
 namespace chaos::test {
 namespace {
@@ -37,7 +38,7 @@ TEST_F(UnixSocket, WithoutItsGroupIsClosedToGroups) {
 }
 
 TEST_F(UnixSocket, GoesToItsGroup) {
-  if (::geteuid() != 0) GTEST_SKIP() << "giving a file to a group needs root";
+  CHAOS_NEEDS_ROOT();  // to give a file to a group
   const auto listener = bind_unix_socket(path, 0660, "daemon");
   ASSERT_TRUE(listener.has_value()) << listener.error().message;
   struct stat info {};

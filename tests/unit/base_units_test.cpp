@@ -211,7 +211,7 @@ TEST(Unsigned, TakesTheWholeRangeAndNothingElse) {
   EXPECT_EQ(parse_unsigned("18446744073709551615").value(), kMax64);
   EXPECT_EQ(refusal(parse_unsigned("18446744073709551616")), "max 2^64-1");
   for (const char* text : {"", "-1", "+1", " 1", "1 ", "1.0", "0x10", "ten"}) {
-    EXPECT_EQ(refusal(parse_unsigned(text)), "") << text;
+    EXPECT_EQ(refusal(parse_unsigned(text)), "decimal digits only") << text;
   }
 }
 
