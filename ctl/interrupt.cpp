@@ -8,8 +8,11 @@ namespace chaos::ctl {
 Interrupt::Interrupt() {
   sigset_t signals;
   sigemptyset(&signals);
-  sigaddset(&signals, SIGINT);
-  sigaddset(&signals, SIGTERM);
+  for (const int signo : {SIGINT, SIGTERM}) {
+    // A signal that is ignored (nohup, a script's background job) stays so; blocked, it would arrive all the same.
+    struct sigaction action {};
+    if (::sigaction(signo, nullptr, &action) == 0 && action.sa_handler != SIG_IGN) sigaddset(&signals, signo);
+  }
   fd_.reset(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
   pthread_sigmask(fd_.valid() ? SIG_BLOCK : SIG_UNBLOCK, &signals, &before_);
 }

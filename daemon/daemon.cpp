@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 
 #include <csignal>
@@ -18,6 +19,7 @@
 namespace chaos {
 namespace {
 
+constexpr int kNice = -15;
 constexpr unsigned kServerHeaderBytes = 16 * 1024;
 
 int log_libbpf(libbpf_print_level level, const char* format, va_list arguments) {
@@ -121,6 +123,9 @@ Status Daemon::open_state() {
 
 Status Daemon::load_mechanisms() {
   libbpf_set_print(log_libbpf);
+  // Before any thread is made: a process that is killed on a busy host frees the kernel only when each of its threads
+  // has had the CPU once more.
+  if (setpriority(PRIO_PROCESS, 0, kNice) != 0) spdlog::warn("priority not raised: {}", errno_name(errno));
   // On fault: what is never touched is never locked. Without the privilege the lease is still there, less surely.
   if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0) spdlog::warn("memory not locked: {}", errno_name(errno));
   auto injector = Injector::create(options_.instance);

@@ -259,10 +259,10 @@ TEST_F(CtlCommands, AuditHealthLogLevelReload) {
 }
 
 TEST_F(CtlCommands, EventsThatWereKept) {
-  replies_["GET /api/events?follow=false"] = {
-      200,
+  answer(
+      "GET /api/events?follow=false",
       "id: 7\nevent: scenario\ndata: " + scenario_body("active") + "\n\nid: 8\nevent: latch\ndata: {\"on\":true}\n\n",
-      FakeReply::Kind::kClosed};
+      200, FakeReply::Kind::kClosed);
   const Ran ran = run({"events"});
   EXPECT_EQ(ran.exit, 0) << ran.err;
   EXPECT_THAT(ran.out, AllOf(HasSubstr(kScenarioId), HasSubstr("matched 100, injected 9"), HasSubstr("on=true")));
@@ -275,8 +275,7 @@ TEST_F(CtlCommands, EventsThatWereKept) {
 }
 
 TEST_F(CtlCommands, FollowedEventsEndWithTheDaemon) {
-  replies_["GET /api/events"] = {200, "id: 7\nevent: a\ndata: 1\n\nid: 8\nevent: a\ndata: 2\n\n",
-                                 FakeReply::Kind::kClosed};
+  answer("GET /api/events", "id: 7\nevent: a\ndata: 1\n\nid: 8\nevent: a\ndata: 2\n\n", 200, FakeReply::Kind::kClosed);
   const Ran ran = run({"-o", "json", "events", "--follow"});
   EXPECT_EQ(ran.exit, 5);
   EXPECT_EQ(ran.out, "{\"id\":\"7\",\"event\":\"a\",\"data\":1}\n{\"id\":\"8\",\"event\":\"a\",\"data\":2}\n");

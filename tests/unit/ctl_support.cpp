@@ -63,6 +63,7 @@ FakeDaemon::FakeDaemon(std::filesystem::path socket, Handler handler)
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   const std::string path = socket_.string();
+  if (path.size() >= sizeof address.sun_path) throw std::runtime_error("too long for a socket: " + path);
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   if (::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
       ::listen(listener_.get(), 16) != 0) {
@@ -103,14 +104,6 @@ bool FakeDaemon::wait_for(std::string_view path) const {
                             [&] { return std::ranges::find(requests_, path, &FakeRequest::path) != requests_.end(); });
 }
 
-void FakeDaemon::push(std::string_view bytes) {
-  {
-    const std::lock_guard lock(mutex_);
-    pushed_ += bytes;
-  }
-  ::eventfd_write(wake_.get(), 1);
-}
-
 void FakeDaemon::serve() {
   std::list<Connection> connections;
   for (;;) {
@@ -122,10 +115,6 @@ void FakeDaemon::serve() {
       ::eventfd_read(wake_.get(), &count);
       const std::lock_guard lock(mutex_);
       if (stopping_) return;
-      for (const Connection& connection : connections) {
-        if (connection.streaming) ::send(connection.fd.get(), pushed_.data(), pushed_.size(), MSG_NOSIGNAL);
-      }
-      pushed_.clear();
     }
     std::size_t i = 2;
     for (Connection& connection : connections) {
@@ -200,6 +189,7 @@ Child::Child(std::vector<std::string> argv, const std::filesystem::path& dir) {
   const UniqueFd err(::open((dir / "err").c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   pid_ = ::fork();
   if (pid_ == 0) {
+    ::signal(SIGINT, SIG_DFL);  // a shell's background job would ignore it
     ::dup2(out.get(), STDOUT_FILENO);
     ::dup2(err.get(), STDERR_FILENO);
     ::execv(raw[0], raw.data());

@@ -46,7 +46,7 @@ struct FakeRequest {
 struct FakeReply {
   enum class Kind {
     kAnswer,  ///< a complete response
-    kStream,  ///< the body begins a stream that push() goes on with
+    kStream,  ///< the body begins a stream that stays open
     kClosed,  ///< the body is all of a stream
     kSilent,  ///< nothing, with the connection left open
     kBroken,  ///< the connection is closed without an answer
@@ -71,8 +71,6 @@ class FakeDaemon {
   [[nodiscard]] FakeRequest last(std::string_view path) const;
   /// Until a request to `path` has been answered. False after 20 s.
   [[nodiscard]] bool wait_for(std::string_view path) const;
-  /// More bytes on every open stream.
-  void push(std::string_view bytes);
 
  private:
   struct Connection;
@@ -86,7 +84,6 @@ class FakeDaemon {
   mutable std::mutex mutex_;
   mutable std::condition_variable answered_;
   std::vector<FakeRequest> requests_;
-  std::string pushed_;
   bool stopping_ = false;
   std::thread thread_;
 };
@@ -135,8 +132,10 @@ class ScopedEnv {
 /// A test with a fake daemon that answers by "METHOD PATH"; anything else is 404.
 class FakeDaemonTest : public testing::Test {
  protected:
-  void answer(const std::string& request, std::string_view body, int status = 200) {
-    replies_[request] = {status, std::string(body)};
+  void answer(const std::string& request, std::string_view body, int status = 200,
+              FakeReply::Kind kind = FakeReply::Kind::kAnswer) {
+    const std::lock_guard lock(mutex_);
+    replies_[request] = {status, std::string(body), kind};
   }
   Ran run(std::vector<std::string> args, bool tty = false) { return run_ctl_on(daemon_, std::move(args), tty); }
   ctl::Json sent_to(std::string_view path) { return ctl::Json::parse(daemon_.last(path).body); }
@@ -144,8 +143,10 @@ class FakeDaemonTest : public testing::Test {
   ScopedEnv no_socket_{"CHAOSD_SOCKET", nullptr};
   ScopedEnv no_color_{"NO_COLOR", nullptr};
   ScratchDir dir_;
+  std::mutex mutex_;
   std::map<std::string, FakeReply> replies_;
   FakeDaemon daemon_{dir_ / "chaosd.sock", [this](const FakeRequest& request) {
+                       const std::lock_guard lock(mutex_);
                        const auto found = replies_.find(request.method + " " + request.path);
                        return found != replies_.end() ? found->second : FakeReply{404, R"({"detail":"no such"})"};
                      }};

@@ -43,17 +43,15 @@ TEST(CtlWait, FollowsTheEventsToTheEnd) {
 }
 
 TEST(CtlWait, TheVerdictIsTheExitCode) {
-  const ScratchDir dir;
-  std::string state;
-  const FakeDaemon daemon(dir / "chaosd.sock", [&](const FakeRequest& request) {
-    if (request.method == "POST") return FakeReply{201, scenario_body("active")};
-    return FakeReply{200, event(scenario_body(state, "lapsed")), Kind::kStream};
-  });
-  for (const char* bad : {"failed", "aborted"}) {
-    state = bad;
+  for (const std::string state : {"failed", "aborted"}) {
+    const ScratchDir dir;
+    const FakeDaemon daemon(dir / "chaosd.sock", [&state](const FakeRequest& request) {
+      if (request.method == "POST") return FakeReply{201, scenario_body("active")};
+      return FakeReply{200, event(scenario_body(state, "lapsed")), Kind::kStream};
+    });
     const Ran ran = run_ctl_on(daemon, {"-o", "json", "start", "packet_loss", "--wait"});
     EXPECT_EQ(ran.exit, 1);
-    EXPECT_EQ(Json::parse(ran.out)["state"], bad);
+    EXPECT_EQ(Json::parse(ran.out)["state"], state);
   }
 }
 

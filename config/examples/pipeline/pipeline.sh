@@ -118,6 +118,9 @@ make_host() {
   ip -n "chaosdemo-$host" link set lo up
   ip -n "chaosdemo-$host" addr add "${address[$host]}/24" dev eth0
   ip -n "chaosdemo-$host" link set eth0 up
+  # One congestion control wherever the demo runs, since how TCP copes with loss depends on it. By the route: a
+  # namespace may not choose every algorithm by sysctl.
+  ip -n "chaosdemo-$host" route replace 10.77.0.0/24 dev eth0 src "${address[$host]}" congctl cubic
   mkdir "$(cgroup_root)/chaosdemo/$host"
 }
 
@@ -165,11 +168,12 @@ up() {
   trap - EXIT
 }
 
-# empties CGROUP TRIES: waits in steps of 50 ms until no process is left in it.
+# empties CGROUP TRIES: waits in steps of 50 ms until no process is left in it. (In a trap, a return without a number
+# returns what was there before the trap.)
 empties() {
   local tries
   for ((tries = 0; tries < $2; tries++)); do
-    if grep -q '^populated 0' "$1/cgroup.events"; then return; fi
+    if grep -q '^populated 0' "$1/cgroup.events"; then return 0; fi
     sleep 0.05
   done
   return 1
