@@ -104,8 +104,8 @@ struct chaos_tuple {
 	__u32 pad;
 };
 
-#define CHAOS_PROTECTED_TCP 0	  /* word offset of the TCP port bitmap in the protected_ports array */
-#define CHAOS_PROTECTED_UDP 1024  /* word offset of the UDP port bitmap */
+#define CHAOS_PROTECTED_TCP 0	 /* word offset of the TCP port bitmap in the protected_ports array */
+#define CHAOS_PROTECTED_UDP 1024 /* word offset of the UDP port bitmap */
 #define CHAOS_PROTECTED_WORDS 2048
 
 #ifdef __cplusplus

@@ -21,7 +21,8 @@ static __always_inline bool gate_expired(const struct chaos_control *page, const
 	       bpf_ktime_get_boot_ns() > fault->deadline_boot_ns;
 }
 
-/* Takes one event from the fault's budget. Exact under concurrency: the counter may run past the budget, no event does. */
+/* Takes one event from the fault's budget. Exact under concurrency: the counter may run past the budget, no event does.
+ */
 static __always_inline bool gate_budget(__u32 index, const struct chaos_fault *fault)
 {
 	struct chaos_budget *budget;

@@ -6,13 +6,13 @@
 #include "chaos_abi.h"
 #include "kernel_types.bpf.h"
 
-#define CHAOS_ARRAY(name_, value_, entries_)              \
-	struct {                                          \
-		__uint(type, BPF_MAP_TYPE_ARRAY);         \
-		__uint(max_entries, entries_);            \
-		__uint(map_flags, BPF_F_MMAPABLE);        \
-		__type(key, __u32);                       \
-		__type(value, value_);                    \
+#define CHAOS_ARRAY(name_, value_, entries_)                                                                           \
+	struct {                                                                                                       \
+		__uint(type, BPF_MAP_TYPE_ARRAY);                                                                      \
+		__uint(max_entries, entries_);                                                                         \
+		__uint(map_flags, BPF_F_MMAPABLE);                                                                     \
+		__type(key, __u32);                                                                                    \
+		__type(value, value_);                                                                                 \
 	} name_ SEC(".maps")
 
 CHAOS_ARRAY(control, struct chaos_control, 1);

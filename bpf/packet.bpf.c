@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /* The packet classifier: which faults does this packet match, and what do they do to it. One program for both
  * directions and all devices, reached only by tail call from entry programs through a PROG_ARRAY whose only
- * user-space fd dies first with the daemon. Every packet that is left alone is passed on with CHAOS_PASS_ON, so other owners' programs see it. */
+ * user-space fd dies first with the daemon. Every packet that is left alone is passed on with CHAOS_PASS_ON, so other
+ * owners' programs see it. */
 #include "decide.bpf.h"
 #include "gate.bpf.h"
 #include "maps.bpf.h"

@@ -7,10 +7,10 @@
 #include "kernel_types.bpf.h"
 
 enum packet_flags {
-	PACKET_IP = 1,	     /* addresses are valid */
-	PACKET_PORTS = 2,    /* ports are valid */
-	PACKET_FRAGMENT = 4, /* not the first fragment: no transport header */
-	PACKET_BROKEN = 8,   /* a header was cut short or too deep */
+	PACKET_IP = 1,		/* addresses are valid */
+	PACKET_PORTS = 2,	/* ports are valid */
+	PACKET_FRAGMENT = 4,	/* not the first fragment: no transport header */
+	PACKET_BROKEN = 8,	/* a header was cut short or too deep */
 	PACKET_LINK_LOCAL = 16, /* sent to 01:80:c2:00:00:0x: bridge and link control */
 };
 

@@ -132,16 +132,11 @@ json Daemon::health() const {
   const bool ok = !latch_->engaged() && !recorder_->audit_broken() && !lease_->lapsed();
   const auto margin = std::chrono::duration_cast<std::chrono::milliseconds>(lease_->margin());
   const auto uptime = std::chrono::duration_cast<std::chrono::seconds>(system_clock().monotonic() - started_at_);
-  json body{{"status", ok ? "ok" : "degraded"},
-            {"version", kVersion},
-            {"instance", options_.instance},
-            {"pid", getpid()},
-            {"armed", injector_->armed()},
-            {"latched", latch_->engaged()},
-            {"active", scenarios_->running()},
-            {"lease_margin_ms", margin.count()},
-            {"lease_realtime", lease_->realtime()},
-            {"audit_writable", !recorder_->audit_broken()},
+  json body{{"status", ok ? "ok" : "degraded"},     {"version", kVersion},
+            {"instance", options_.instance},        {"pid", getpid()},
+            {"armed", injector_->armed()},          {"latched", latch_->engaged()},
+            {"active", scenarios_->running()},      {"lease_margin_ms", margin.count()},
+            {"lease_realtime", lease_->realtime()}, {"audit_writable", !recorder_->audit_broken()},
             {"uptime_seconds", uptime.count()}};
   if (latch_->engaged()) body["latch_reason"] = latch_->reason();
   return body;

@@ -111,7 +111,8 @@ Status Daemon::open_state() {
   }
   if (latch_->engaged()) spdlog::warn("the emergency stop is latched ({}): nothing starts", latch_->reason());
   const Store& store = config_.config.store;
-  const std::filesystem::path file = store.path.empty() ? options_.state_dir / "chaosd.db" : std::filesystem::path(store.path);
+  const std::filesystem::path file =
+      store.path.empty() ? options_.state_dir / "chaosd.db" : std::filesystem::path(store.path);
   Recorder::Retention retention;
   retention.age = std::chrono::duration_cast<std::chrono::seconds>(store.retention);
   auto recorder = Recorder::open(file, retention);
@@ -166,12 +167,11 @@ Status Daemon::open_api() {
       make_routes(*backend_, *events_, kVersion), *idempotency_,
       [this](AuditEntry entry) { recorder_->audit(std::move(entry)); }, system_clock());
   const Api& api = config_.config.api;
-  auto server = HttpServer::create(
-      *loop_, limits_of(api), RoleGroups::look_up(api.operate_group, api.view_group),
-      [this](const HttpRequest& request, Respond respond) {
-        scenarios_->set_audit_broken(recorder_->audit_broken());
-        router_->dispatch(request, std::move(respond));
-      });
+  auto server = HttpServer::create(*loop_, limits_of(api), RoleGroups::look_up(api.operate_group, api.view_group),
+                                   [this](const HttpRequest& request, Respond respond) {
+                                     scenarios_->set_audit_broken(recorder_->audit_broken());
+                                     router_->dispatch(request, std::move(respond));
+                                   });
   if (!server) return std::unexpected(server.error());
   server_ = std::move(*server);
   auto sockets = open_sockets(options_, api);

@@ -19,8 +19,9 @@ using chaos::Options;
 void add_options(CLI::App& app, Options& options) {
   app.set_version_flag("--version", std::string(chaos::kVersion));
   app.add_option("--config", options.config, "configuration file")->capture_default_str();
-  app.add_option("--socket", options.socket, "Unix socket of the API; the read-only one lies beside it as "
-                                             "chaosd-view.sock (default: chaosd.sock in the runtime directory)");
+  app.add_option("--socket", options.socket,
+                 "Unix socket of the API; the read-only one lies beside it as "
+                 "chaosd-view.sock (default: chaosd.sock in the runtime directory)");
   app.add_option("--runtime-dir", options.runtime_dir, "sockets and other things that a reboot may clear")
       ->capture_default_str();
   app.add_option("--state-dir", options.state_dir, "what must survive a reboot: latch, audit, history")

@@ -15,8 +15,12 @@ struct Options {
   std::string log_level;         ///< empty: as configured
   std::string instance = "default";
 
-  [[nodiscard]] std::filesystem::path operate_socket() const { return socket.empty() ? runtime_dir / "chaosd.sock" : socket; }
-  [[nodiscard]] std::filesystem::path view_socket() const { return operate_socket().parent_path() / "chaosd-view.sock"; }
+  [[nodiscard]] std::filesystem::path operate_socket() const {
+    return socket.empty() ? runtime_dir / "chaosd.sock" : socket;
+  }
+  [[nodiscard]] std::filesystem::path view_socket() const {
+    return operate_socket().parent_path() / "chaosd-view.sock";
+  }
   [[nodiscard]] std::filesystem::path pid_file() const { return runtime_dir / "chaosd.pid"; }
   [[nodiscard]] std::filesystem::path stop_file() const { return runtime_dir / "STOP"; }
 };

@@ -58,7 +58,7 @@ Result<std::vector<NamedListener>> activated_sockets(const Options& options) {
     sockets.push_back({std::move(*listener), path, view});
   }
   for (int i = 0; i < count && names != nullptr; ++i) std::free(names[i]);  // NOLINT: libsystemd's contract
-  std::free(names);  // NOLINT: libsystemd's contract
+  std::free(names);                                                         // NOLINT: libsystemd's contract
   return sockets;
 }
 

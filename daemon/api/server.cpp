@@ -242,7 +242,9 @@ void HttpServer::Impl::Port::expect_request(Connection& state) {
 }
 
 void HttpServer::Impl::Port::close_overdue() {
-  // MHD's own timeout starts anew with every byte, which a slow client can keep up for ever.
+  // MHD's own timeout starts anew with every byte, which a slow client can keep up for ever. What has come in while
+  // the loop was busy counts as in time.
+  pump();
   const auto now = std::chrono::steady_clock::now();
   std::optional<SteadyTime> next;
   for (const auto& [connection, state] : connections_) {

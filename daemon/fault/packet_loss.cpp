@@ -44,8 +44,8 @@ class PacketLoss final : public Fault {
   [[nodiscard]] std::map<std::string, std::string> achieved(const Counters& c) const override {
     const std::uint64_t decided = c.injected + c.not_sampled;
     if (decided == 0) return {};
-    return {{"probability", fmt::format("{:.4g}%", 100.0 * static_cast<double>(c.injected) /
-                                                       static_cast<double>(decided))}};
+    return {{"probability",
+             fmt::format("{:.4g}%", 100.0 * static_cast<double>(c.injected) / static_cast<double>(decided))}};
   }
   [[nodiscard]] TargetState target_state() const override {
     return finished_.load() ? TargetState{} : engine_.target_state(index_);

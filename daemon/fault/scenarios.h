@@ -18,8 +18,8 @@
 #include "fault/injector.h"
 #include "plan/parameters.h"
 #include "plan/scenario.h"
-#include "safety/lease.h"
 #include "safety/latch.h"
+#include "safety/lease.h"
 
 namespace chaos {
 

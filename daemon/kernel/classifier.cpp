@@ -18,9 +18,7 @@ std::uint64_t bit(unsigned fault) { return 1ULL << fault; }
 void set_bit(__u64& word, unsigned fault) { std::atomic_ref(word).fetch_or(bit(fault)); }
 void clear_bit(__u64& word, unsigned fault) { std::atomic_ref(word).fetch_and(~bit(fault)); }
 
-void assign_bit(__u64& word, unsigned fault, bool value) {
-  value ? set_bit(word, fault) : clear_bit(word, fault);
-}
+void assign_bit(__u64& word, unsigned fault, bool value) { value ? set_bit(word, fault) : clear_bit(word, fault); }
 
 /// Family and address, the part of a key that prefix_bits counts.
 constexpr std::size_t kKeyBytes = 1 + sizeof(chaos_prefix_key::address);
@@ -71,8 +69,7 @@ Status Classifier::install(unsigned fault, const ClassifierRule& rule) {
 void Classifier::remove(unsigned fault) {
   ClassifierRule rule = std::exchange(rules_[fault], {});
   chaos_control& control = maps_.control();
-  for (__u64* any : {&control.any_peer, &control.any_remote_port, &control.any_local_port,
-                             &control.any_protocol}) {
+  for (__u64* any : {&control.any_peer, &control.any_remote_port, &control.any_local_port, &control.any_protocol}) {
     clear_bit(*any, fault);
   }
   for (const std::uint16_t port : rule.remote_ports) clear_bit(maps_.remote_port_mask(port), fault);

@@ -74,8 +74,8 @@ int try_tcx() {
       err = errno;
       return;
     }
-    const UniqueFd program(bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "chaos_probe", "GPL", kReturnZero.data(),
-                                         kReturnZero.size(), nullptr));
+    const UniqueFd program(
+        bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "chaos_probe", "GPL", kReturnZero.data(), kReturnZero.size(), nullptr));
     if (!program.valid()) {
       err = errno;
       return;
@@ -122,10 +122,9 @@ std::vector<Feature> probe_features() {
   features.push_back(result("tc", try_load(BPF_PROG_TYPE_SCHED_CLS, bpf_attach_type{})));
   features.push_back(result("tcx", try_tcx()));
   features.push_back(result("xdp", try_load(BPF_PROG_TYPE_XDP, bpf_attach_type{})));
+  features.push_back(result("cgroup_skb", try_load(BPF_PROG_TYPE_CGROUP_SKB, BPF_CGROUP_INET_INGRESS, kReturnOne)));
   features.push_back(
-      result("cgroup_skb", try_load(BPF_PROG_TYPE_CGROUP_SKB, BPF_CGROUP_INET_INGRESS, kReturnOne)));
-  features.push_back(result(
-      "cgroup_sock_addr", try_load(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET4_CONNECT, kReturnOne)));
+      result("cgroup_sock_addr", try_load(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET4_CONNECT, kReturnOne)));
   features.push_back(result("tracepoint", try_load(BPF_PROG_TYPE_TRACEPOINT, bpf_attach_type{})));
   features.push_back(result("raw_tracepoint", try_load(BPF_PROG_TYPE_RAW_TRACEPOINT, bpf_attach_type{})));
   features.push_back(result("ring_buffer", try_map(BPF_MAP_TYPE_RINGBUF, 0, 0, 4096, 0)));

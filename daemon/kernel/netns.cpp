@@ -21,8 +21,8 @@ Result<Netns> Netns::from_path(const std::string& path) {
   struct stat st {};
   if (fstatfs(fd.get(), &fs) != 0 || fstat(fd.get(), &st) != 0) return fail_errno("examine " + path);
   if (fs.f_type != NSFS_MAGIC || ioctl(fd.get(), NS_GET_NSTYPE) != CLONE_NEWNET) {
-    return fail(Errc::kInvalid, path + " is not a network namespace", "target.netns", "name, path or pid of a namespace",
-                "see `ip netns list` or use a pid");
+    return fail(Errc::kInvalid, path + " is not a network namespace", "target.netns",
+                "name, path or pid of a namespace", "see `ip netns list` or use a pid");
   }
   return Netns(std::move(fd), st.st_ino);
 }

@@ -104,8 +104,7 @@ Result<PacketPrograms> PacketPrograms::load(const SharedMaps& maps, std::string_
 
 Result<UniqueFd> PacketPrograms::make_entry(unsigned slot, chaos_direction direction) const {
   const auto where = static_cast<std::int32_t>(slot << 1 | static_cast<unsigned>(direction));
-  constexpr auto kCbOffset =
-      static_cast<std::int16_t>(offsetof(__sk_buff, cb) + sizeof(std::uint32_t) * CHAOS_CB_WORD);
+  constexpr auto kCbOffset = static_cast<std::int16_t>(offsetof(__sk_buff, cb) + sizeof(std::uint32_t) * CHAOS_CB_WORD);
   // skb->cb[WORD] = where; tail_call(skb, switch, CLASSIFY); return PASS_ON: an emptied switch falls through to it.
   const std::array<bpf_insn, 8> code{{
       {BPF_ALU | BPF_MOV | BPF_K, BPF_REG_2, 0, 0, where},

@@ -46,8 +46,7 @@ void Recorder::record(ScenarioRow row) {
 
 void Recorder::list_audit(std::size_t limit, std::int64_t before,
                           std::move_only_function<void(Result<std::vector<AuditEntry>>)> reply) {
-  disk_.post(
-      [this, limit, before, reply = std::move(reply)]() mutable { reply(audit_->list(limit, before)); });
+  disk_.post([this, limit, before, reply = std::move(reply)]() mutable { reply(audit_->list(limit, before)); });
 }
 
 Result<std::vector<std::string>> Recorder::adopt_orphans(std::string_view end_reason, std::string_view error,

@@ -5,7 +5,6 @@
 #include <linux/bpf.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <limits>
@@ -21,15 +20,6 @@ constexpr std::uint16_t kSparePorts = 50000;  ///< no frame goes there
 constexpr unsigned kSshPort = 22;
 
 std::string tag() { return instance_tag("bench" + std::to_string(getpid())); }
-
-UniqueFd load_empty() {
-  const std::array<bpf_insn, 2> code{
-      {{BPF_ALU | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, -1}, {BPF_JMP | BPF_EXIT, 0, 0, 0, 0}}};
-  UniqueFd program(
-      bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "bench_empty", "Dual MIT/GPL", code.data(), code.size(), nullptr));
-  if (!program.valid()) throw std::runtime_error(std::string("load the empty program: ") + std::strerror(errno));
-  return program;
-}
 
 double test_run(int program, const std::vector<std::uint8_t>& frame, std::uint32_t cb_word, std::uint32_t repeat) {
   __sk_buff context{};
@@ -48,7 +38,7 @@ CostBed::CostBed(const std::vector<CostCase>& cases)
     : maps_(value_of(SharedMaps::create(tag()))),
       programs_(value_of(PacketPrograms::load(maps_, tag()))),
       classifier_(maps_),
-      empty_{load_empty(), load_empty()} {
+      empty_{load_empty_program(), load_empty_program()} {
   maps_.control().lease_until_ns = std::numeric_limits<std::uint64_t>::max();
   maps_.protected_port_word(CHAOS_PROTECTED_TCP + kSshPort / 64) |= 1ULL << (kSshPort % 64);
   for (const CostCase& one : cases) {

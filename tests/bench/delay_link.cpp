@@ -36,20 +36,21 @@ UniqueFd open_tap(const char* name) {
   return fd;
 }
 
-UniqueFd make_end(const test::Namespace& ns, const std::string& device, const std::string& address, bool offloads) {
+UniqueFd make_end(const test::Namespace& ns, const std::string& device, const std::string& address, Offloads offloads) {
   UniqueFd tap;
   ns.run([&] { tap = open_tap(device.c_str()); });
   const std::string ip = "ip -n " + ns.name() + " ";
   test::shell(ip + "addr add " + address + "/24 dev " + device);
   test::shell(ip + "link set " + device + " txqueuelen 10000 up");
-  const std::string state = offloads ? "on" : "off";
+  const std::string state = offloads == Offloads::kOn ? "on" : "off";
   ns.command("ethtool -K " + device + " gso " + state + " tso " + state + " gro " + state);
+  if (offloads == Offloads::kSingle) test::shell(ip + "link set " + device + " gso_max_segs 1");
   return tap;
 }
 
 }  // namespace
 
-DelayLink::DelayLink(std::chrono::microseconds one_way, bool offloads)
+DelayLink::DelayLink(std::chrono::microseconds one_way, Offloads offloads)
     : one_way_(one_way),
       left_("delay-l"),
       right_("delay-r"),

@@ -17,10 +17,14 @@
 
 namespace chaos::bench {
 
+/// How much a packet may be at the tc hooks. kOff: gso, tso and gro are off (ethtool -K), and yet TCP hands many
+/// segments down as one skb, which the kernel splits behind the egress hook (since Linux 4.17, commit 0a6b2a1dc2a2).
+/// kSingle: off, and gso_max_segs is 1: one segment is one skb.
+enum class Offloads { kOn, kOff, kSingle };
+
 class DelayLink {
  public:
-  /// `offloads`: gso, tso and gro of both devices.
-  DelayLink(std::chrono::microseconds one_way, bool offloads);
+  DelayLink(std::chrono::microseconds one_way, Offloads offloads);
   ~DelayLink();
   DelayLink(const DelayLink&) = delete;
   DelayLink& operator=(const DelayLink&) = delete;

@@ -9,7 +9,9 @@
 #include <nlohmann/json.hpp>
 
 #include "bench/harness.h"
+#include "bench/own_engine.h"
 #include "bench/stream.h"
+#include "kernel/bpf_compat.h"
 #include "support/daemon.h"
 
 namespace chaos::bench {
@@ -22,6 +24,8 @@ constexpr milliseconds kQuiet{20};  ///< the stream runs this long before and af
 constexpr double kStartMadeMs = 60;
 constexpr double kStartCarriedMs = 10;
 constexpr double kStopMs = 10;
+
+constexpr const char* kNothingLost = "100 % loss took no packet: the request outlasted the stream";
 
 struct Series {
   std::string name;
@@ -59,6 +63,7 @@ class Bench {
     for (unsigned i = 0; i < options_.rounds; ++i) {
       check_interrupted();
       progress(fmt::format("{}: {} of {}", start.name, i + 1, options_.rounds));
+      control_.values_ms.push_back(bare_links_ms());
       Stream stream(pair_);
       std::this_thread::sleep_for(kQuiet);
       const TimePoint asked = std::chrono::steady_clock::now();
@@ -112,14 +117,28 @@ class Bench {
     if (!done) throw std::runtime_error("rearm: " + response.text);
   }
 
+  /// Two links of a program that does nothing, made and closed on another device: what the kernel takes for it at the
+  /// time, chaosd apart.
+  [[nodiscard]] double bare_links_ms() const {
+    double taken = 0;
+    pair_.right.run([&] {
+      const unsigned loopback = 1;
+      const TimePoint start = std::chrono::steady_clock::now();
+      const UniqueFd egress = value_of(tcx_link_create(empty_.get(), loopback, true));
+      const UniqueFd ingress = value_of(tcx_link_create(empty_.get(), loopback, false));
+      taken = to_ms(std::chrono::steady_clock::now() - start);
+    });
+    return taken;
+  }
+
   static TimePoint first_loss(const StreamRecord& record) {
     const auto time = record.first_missing();
-    if (!time) throw std::runtime_error("100 % loss took no packet of the stream");
+    if (!time) throw std::runtime_error(kNothingLost);
     return *time;
   }
   static TimePoint last_loss(const StreamRecord& record) {
     const auto time = record.last_missing();
-    if (!time) throw std::runtime_error("100 % loss took no packet of the stream");
+    if (!time) throw std::runtime_error(kNothingLost);
     return *time;
   }
 
@@ -149,7 +168,8 @@ class Bench {
                  {"p99_ms", "p99", 2},
                  {"max_ms", "max", 2},
                  {"limit_ms", "p99 limit"}});
-    for (const Series* series : {&made_, &carried_, &stop_made_, &stop_carried_, &emergency_, &answers_, &gaps_}) {
+    for (const Series* series :
+         {&made_, &carried_, &stop_made_, &stop_carried_, &emergency_, &answers_, &control_, &gaps_}) {
       const Summary s = summarize(series->values_ms);
       table.add({series->name, s.median, s.p99, s.max, series->limit_ms > 0 ? json(series->limit_ms) : json()});
       if (series->limit_ms > 0) report.targets.push_back({series->name + ", p99", s.p99, 0, series->limit_ms, "ms"});
@@ -164,12 +184,14 @@ class Bench {
   const unsigned faults_;
   test::VethPair pair_{"latency"};
   test::Daemon daemon_;
+  UniqueFd empty_ = load_empty_program();
   Series made_{"start to first loss, links made", kStartMadeMs};
   Series carried_{"start to first loss, links there", kStartCarriedMs};
   Series stop_made_{"stop to last loss, links removed", kStopMs};
   Series stop_carried_{"stop to last loss, links stay", kStopMs};
   Series emergency_{"emergency stop to last loss", kStopMs};
   Series answers_{"start to its answer"};
+  Series control_{"control: two bare links made"};
   Series gaps_{"stream's longest gap around a request"};
 };
 

@@ -35,7 +35,7 @@ struct StreamRecord {
 class Stream {
  public:
   /// Starts at once, from `pair.left` to `pair.right`; ends by itself after `limit`.
-  explicit Stream(const test::VethPair& pair, std::chrono::milliseconds limit = std::chrono::seconds(10));
+  explicit Stream(const test::VethPair& pair, std::chrono::milliseconds limit = std::chrono::seconds(30));
   ~Stream();
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;

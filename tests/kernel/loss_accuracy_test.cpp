@@ -16,8 +16,12 @@ using nlohmann::json;
 json loss_request(const VethPair& net, bool egress, std::string_view probability, std::uint64_t seed) {
   const std::string ns = egress ? net.left.name() : net.right.name();
   return {{"kind", "packet_loss"},
-          {"target", {{"netns", ns}, {"interface", egress ? "l0" : "r0"}, {"protocol", "udp"}, {"port", {"5000", "6000"}},
-                      {"direction", egress ? "egress" : "ingress"}}},
+          {"target",
+           {{"netns", ns},
+            {"interface", egress ? "l0" : "r0"},
+            {"protocol", "udp"},
+            {"port", {"5000", "6000"}},
+            {"direction", egress ? "egress" : "ingress"}}},
           {"parameters", {{"probability", probability}}},
           {"seed", std::to_string(seed)},
           {"duration", "120s"}};

@@ -16,10 +16,11 @@ using nlohmann::json;
 TEST(LossFidelity, UdpSenderIsNotTold) {
   const VethPair net("udp");
   const Daemon daemon;
-  const json started = daemon.run_scenario({{"kind", "packet_loss"},
-                                            {"target", {{"netns", net.left.name()}, {"interface", "l0"}, {"direction", "egress"}}},
-                                            {"parameters", {{"probability", "5%"}}},
-                                            {"duration", "60s"}});
+  const json started =
+      daemon.run_scenario({{"kind", "packet_loss"},
+                           {"target", {{"netns", net.left.name()}, {"interface", "l0"}, {"direction", "egress"}}},
+                           {"parameters", {{"probability", "5%"}}},
+                           {"duration", "60s"}});
   std::unique_ptr<UdpSocket> receiver;
   net.right.run([&] { receiver = std::make_unique<UdpSocket>("10.77.0.2", 6000); });
   std::uint64_t received = 0;
@@ -66,10 +67,11 @@ TEST(LossFidelity, TcpSenderShowsRetransmits) {
   const VethPair net("tcp");
   const Daemon daemon;
   ASSERT_EQ(retransmits_seen(net, "-n 20M"), 0U);
-  const json started = daemon.run_scenario({{"kind", "packet_loss"},
-                                            {"target", {{"netns", net.left.name()}, {"interface", "l0"}, {"direction", "egress"}}},
-                                            {"parameters", {{"probability", "5%"}}},
-                                            {"duration", "60s"}});
+  const json started =
+      daemon.run_scenario({{"kind", "packet_loss"},
+                           {"target", {{"netns", net.left.name()}, {"interface", "l0"}, {"direction", "egress"}}},
+                           {"parameters", {{"probability", "5%"}}},
+                           {"duration", "60s"}});
   EXPECT_GT(retransmits_seen(net, "-n 5M"), 0U);
   EXPECT_GT(Sums(daemon.stop_scenario(started.at("id"))).injected, 0U);
 }
@@ -77,12 +79,12 @@ TEST(LossFidelity, TcpSenderShowsRetransmits) {
 TEST(LossFidelity, RateHoldsForBulkTcpWithSegmentationOffload) {
   const VethPair net("tso");
   const Daemon daemon;
-  const json started = daemon.run_scenario({{"kind", "packet_loss"},
-                                            {"target", {{"netns", net.left.name()}, {"interface", "l0"}, {"port", 5201},
-                                                        {"direction", "egress"}}},
-                                            {"parameters", {{"probability", "2%"}}},
-                                            {"seed", "11"},
-                                            {"duration", "60s"}});
+  const json started = daemon.run_scenario(
+      {{"kind", "packet_loss"},
+       {"target", {{"netns", net.left.name()}, {"interface", "l0"}, {"port", 5201}, {"direction", "egress"}}},
+       {"parameters", {{"probability", "2%"}}},
+       {"seed", "11"},
+       {"duration", "60s"}});
   retransmits_seen(net, "-n 40M -C reno");
   const json ended = daemon.stop_scenario(started.at("id"));
   const Sums sums(ended);

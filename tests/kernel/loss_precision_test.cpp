@@ -23,7 +23,8 @@ using nlohmann::json;
 json total_loss(const VethPair& net, json filters = json::object()) {
   filters["netns"] = net.left.name();
   filters["interface"] = "l0";
-  return {{"kind", "packet_loss"}, {"target", filters}, {"parameters", {{"probability", "100%"}}}, {"duration", "120s"}};
+  return {
+      {"kind", "packet_loss"}, {"target", filters}, {"parameters", {{"probability", "100%"}}}, {"duration", "120s"}};
 }
 
 /// A listening TCP socket in the right namespace, and whether a connection to it completes within `limit`.

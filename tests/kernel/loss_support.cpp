@@ -53,7 +53,8 @@ std::vector<FlowResult> run_flows(const VethPair& net, const std::vector<FlowSpe
         std::uint64_t before = 0;
         do {
           before = result.received;
-          eventually([&] { return (result.received += receiver->drain(seen)) > before; }, std::chrono::milliseconds(50));
+          eventually([&] { return (result.received += receiver->drain(seen)) > before; },
+                     std::chrono::milliseconds(50));
         } while (result.received > before);
         result.socket_drops = receiver->drops();
         result.lost.resize(flow.packets);

@@ -29,7 +29,8 @@ Outcome try_shell(const std::string& command) {
 
 std::string shell(const std::string& command) {
   Outcome outcome = try_shell(command);
-  if (outcome.status != 0) throw std::runtime_error(command + ": exit " + std::to_string(outcome.status) + "\n" + outcome.output);
+  if (outcome.status != 0)
+    throw std::runtime_error(command + ": exit " + std::to_string(outcome.status) + "\n" + outcome.output);
   return outcome.output;
 }
 

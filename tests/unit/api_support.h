@@ -24,7 +24,7 @@
 namespace chaos::test {
 
 /// Longer than anything here takes; a test that waits this long has failed.
-inline constexpr std::chrono::seconds kPatience{20};
+inline constexpr std::chrono::seconds kPatience{60};
 
 class LoopThread {
  public:

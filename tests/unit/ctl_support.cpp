@@ -100,8 +100,8 @@ FakeRequest FakeDaemon::last(std::string_view path) const {
 
 bool FakeDaemon::wait_for(std::string_view path) const {
   std::unique_lock lock(mutex_);
-  return answered_.wait_for(lock, std::chrono::seconds(20),
-                            [&] { return std::ranges::find(requests_, path, &FakeRequest::path) != requests_.end(); });
+  return arrived_.wait_for(lock, std::chrono::seconds(20),
+                           [&] { return std::ranges::find(requests_, path, &FakeRequest::path) != requests_.end(); });
 }
 
 void FakeDaemon::serve() {
@@ -150,6 +150,11 @@ void FakeDaemon::answer(Connection& connection) {
   connection.input.erase(0, head_end + 4 + length);
   std::istringstream(request.head) >> request.method >> request.path;
 
+  {
+    const std::lock_guard lock(mutex_);
+    requests_.push_back(request);
+  }
+  arrived_.notify_all();
   const FakeReply reply = handler_(request);
   std::string text;
   if (reply.kind == FakeReply::Kind::kAnswer) {
@@ -162,11 +167,6 @@ void FakeDaemon::answer(Connection& connection) {
   connection.streaming = reply.kind == FakeReply::Kind::kStream;
   connection.silent = reply.kind == FakeReply::Kind::kSilent;
   connection.done = reply.kind == FakeReply::Kind::kClosed || reply.kind == FakeReply::Kind::kBroken;
-  {
-    const std::lock_guard lock(mutex_);
-    requests_.push_back(std::move(request));
-  }
-  answered_.notify_all();
 }
 
 Ran run_ctl(std::vector<std::string> args, bool tty) {

@@ -69,7 +69,7 @@ class FakeDaemon {
   [[nodiscard]] std::vector<FakeRequest> requests() const;
   /// The last request to `path`; fails the test if there was none.
   [[nodiscard]] FakeRequest last(std::string_view path) const;
-  /// Until a request to `path` has been answered. False after 20 s.
+  /// Until a request to `path` has come in. False after 20 s.
   [[nodiscard]] bool wait_for(std::string_view path) const;
 
  private:
@@ -82,7 +82,7 @@ class FakeDaemon {
   UniqueFd listener_;
   UniqueFd wake_;
   mutable std::mutex mutex_;
-  mutable std::condition_variable answered_;
+  mutable std::condition_variable arrived_;
   std::vector<FakeRequest> requests_;
   bool stopping_ = false;
   std::thread thread_;
