@@ -118,8 +118,7 @@ class Bench {
   }
 
   void add(const Mode& mode, const Transfer& clean, const std::array<Series, 2>& series) {
-    const std::string key = mode == "offloads on" ? "offloads_on" : "offloads_off";
-    Table table(key,
+    Table table(mode.key,
                 fmt::format("{} (without loss: {:.0f} Mbit/s, smallest RTT {:.2f} ms)", mode.name,
                             clean.mbit_per_second, clean.smallest_rtt_ms),
                 {{"loss", "loss at"},
