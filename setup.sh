@@ -183,7 +183,8 @@ install_all() {
   quietly cmake --install "$build"
   share=${DESTDIR:-}$prefix/share/chaosd
   install -d "$share"
-  sed '/^$/d' "$build/install_manifest.txt" >"$share/install_manifest.txt"
+  # CMake ends the list without a newline.
+  awk 'NF' "$build/install_manifest.txt" >"$share/install_manifest.txt"
   if [[ -z ${DESTDIR:-} ]]; then
     for group in chaos chaos-view; do
       group_exists "$group" && groups_before+=" $group "
@@ -245,8 +246,9 @@ uninstall() {
       directory=${directory%/*}
     done
   done | sort -ru)
+  if $purge; then rm -rf "${DESTDIR:-}/etc/chaosd"; fi
   if $purge && [[ -z ${DESTDIR:-} ]]; then
-    rm -rf /etc/chaosd /var/lib/chaosd /var/log/chaosd /run/chaosd
+    rm -rf /var/lib/chaosd /var/log/chaosd /run/chaosd
     if [[ -r $share/install_groups.txt ]]; then
       while IFS= read -r file; do
         if group_exists "$file"; then quietly groupdel "$file"; fi
