@@ -106,12 +106,18 @@ Result<UniqueFd> PacketPrograms::make_entry(unsigned slot, chaos_direction direc
   const auto where = static_cast<std::int32_t>(slot << 1 | static_cast<unsigned>(direction));
   constexpr auto kCbOffset = static_cast<std::int16_t>(offsetof(__sk_buff, cb) + sizeof(std::uint32_t) * CHAOS_CB_WORD);
   // skb->cb[WORD] = where; tail_call(skb, switch, CLASSIFY); return PASS_ON: an emptied switch falls through to it.
-  const std::array<bpf_insn, 8> code{{
+  // CLASSIFY is written as the top bit of `where`, 0 in a way that the verifier does not see through. With an index
+  // that it knows the call becomes a jump, and the kernel then empties the switch by patching one program after the
+  // other with an RCU grace period for each (bpf_arch_poke_desc_update in arch/x86/net/bpf_jit_comp.c): 25 to 45 ms
+  // for 33 programs instead of 1 (tried on 6.18); the jump would save 10 ns a packet.
+  static_assert(CHAOS_SWITCH_CLASSIFY == 0 && CHAOS_MAX_SLOTS <= 1U << 30);
+  const std::array<bpf_insn, 9> code{{
       {BPF_ALU | BPF_MOV | BPF_K, BPF_REG_2, 0, 0, where},
       {BPF_STX | BPF_MEM | BPF_W, BPF_REG_1, BPF_REG_2, kCbOffset, 0},
       {BPF_LD | BPF_DW | BPF_IMM, BPF_REG_2, BPF_PSEUDO_MAP_FD, 0, impl_->switch_fd.get()},
       {0, 0, 0, 0, 0},
-      {BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_3, 0, 0, CHAOS_SWITCH_CLASSIFY},
+      {BPF_LDX | BPF_MEM | BPF_W, BPF_REG_3, BPF_REG_1, kCbOffset, 0},
+      {BPF_ALU | BPF_RSH | BPF_K, BPF_REG_3, 0, 0, 31},
       {BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_tail_call},
       {BPF_ALU | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, -1},
       {BPF_JMP | BPF_EXIT, 0, 0, 0, 0},

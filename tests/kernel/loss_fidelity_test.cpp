@@ -66,13 +66,14 @@ unsigned retransmits_seen(const VethPair& net, const std::string& iperf_argument
 TEST(LossFidelity, TcpSenderShowsRetransmits) {
   const VethPair net("tcp");
   const Daemon daemon;
-  ASSERT_EQ(retransmits_seen(net, "-n 20M"), 0U);
+  // A busy machine retransmits a segment or two by itself.
+  const unsigned undisturbed = retransmits_seen(net, "-n 20M");
   const json started =
       daemon.run_scenario({{"kind", "packet_loss"},
                            {"target", {{"netns", net.left.name()}, {"interface", "l0"}, {"direction", "egress"}}},
                            {"parameters", {{"probability", "5%"}}},
                            {"duration", "60s"}});
-  EXPECT_GT(retransmits_seen(net, "-n 5M"), 0U);
+  EXPECT_GT(retransmits_seen(net, "-n 20M"), undisturbed + 5);
   EXPECT_GT(Sums(daemon.stop_scenario(started.at("id"))).injected, 0U);
 }
 

@@ -95,6 +95,9 @@ VethPair::VethPair(std::string_view label) : left(std::string(label) + "-l"), ri
     shell(ip + "addr add fd77::" + end.host + "/64 dev " + end.device + " nodad");
     shell(ip + "link set " + end.device + " up");
   }
+  // IPv6 is usable only once both ends have carrier and routes: wait for it, or packets get lost before any hook.
+  const std::string ping = "nsenter --net=/run/netns/" + left.name() + " ping -6 -c 1 -W 1 fd77::2";
+  if (!eventually([&] { return try_shell(ping).status == 0; })) throw std::runtime_error("no IPv6 on the veth pair");
 }
 
 void VethPair::disable_offloads() const {
