@@ -68,7 +68,14 @@ Backend Daemon::make_backend() {
 
 void Daemon::bind_scenarios(Backend& backend) {
   backend.start = [this](ScenarioRequest request, const Caller& caller, Backend::ScenarioReply reply) {
-    scenarios_->start(std::move(request), caller, std::move(reply));
+    // It acts at once, and is answered once it is on record: what chaosd has said it knows after a kill as well.
+    scenarios_->start(std::move(request), caller, [this, reply = std::move(reply)](Result<Scenario> scenario) mutable {
+      if (!scenario) return reply(std::move(scenario));
+      recorder_->flush([this, scenario = std::move(scenario), reply = std::move(reply)]() mutable {
+        loop_->post(
+            [scenario = std::move(scenario), reply = std::move(reply)]() mutable { reply(std::move(scenario)); });
+      });
+    });
   };
   backend.plan = [this](ScenarioRequest request, const Caller& caller, Backend::PlanReply reply) {
     scenarios_->plan(std::move(request), caller,

@@ -64,6 +64,9 @@ Daemon::~Daemon() {
 }
 
 Result<std::unique_ptr<Daemon>> Daemon::create(Options options, ConfigReport config) {
+  // Before any thread is made: a process that is killed on a busy host frees the kernel only when each of its threads
+  // has had the CPU once more.
+  if (setpriority(PRIO_PROCESS, 0, kNice) != 0) spdlog::warn("priority not raised: {}", errno_name(errno));
   std::unique_ptr<Daemon> daemon(new Daemon(std::move(options), std::move(config)));
   auto place = Place::take(daemon->options_);
   if (!place) return std::unexpected(place.error());
@@ -124,9 +127,6 @@ Status Daemon::open_state() {
 
 Status Daemon::load_mechanisms() {
   libbpf_set_print(log_libbpf);
-  // Before any thread is made: a process that is killed on a busy host frees the kernel only when each of its threads
-  // has had the CPU once more.
-  if (setpriority(PRIO_PROCESS, 0, kNice) != 0) spdlog::warn("priority not raised: {}", errno_name(errno));
   // On fault: what is never touched is never locked. Without the privilege the lease is still there, less surely.
   if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0) spdlog::warn("memory not locked: {}", errno_name(errno));
   auto injector = Injector::create(options_.instance);

@@ -44,6 +44,8 @@ void Recorder::record(ScenarioRow row) {
   });
 }
 
+void Recorder::flush(std::move_only_function<void()> done) { disk_.post(std::move(done)); }
+
 void Recorder::list_audit(std::size_t limit, std::int64_t before,
                           std::move_only_function<void(Result<std::vector<AuditEntry>>)> reply) {
   disk_.post([this, limit, before, reply = std::move(reply)]() mutable { reply(audit_->list(limit, before)); });

@@ -29,6 +29,8 @@ class Recorder {
 
   void audit(AuditEntry entry);
   void record(ScenarioRow row);
+  /// Calls `done` on the disk thread once everything that came before has been written, or has failed to be.
+  void flush(std::move_only_function<void()> done);
   /// Ended scenarios, newest first. Sees every record() that came before.
   void list_ended(std::size_t limit, std::move_only_function<void(Result<std::vector<ScenarioRow>>)> reply);
   void find(std::string id, std::move_only_function<void(Result<ScenarioRow>)> reply);

@@ -95,9 +95,14 @@ VethPair::VethPair(std::string_view label) : left(std::string(label) + "-l"), ri
     shell(ip + "addr add fd77::" + end.host + "/64 dev " + end.device + " nodad");
     shell(ip + "link set " + end.device + " up");
   }
-  // IPv6 is usable only once both ends have carrier and routes: wait for it, or packets get lost before any hook.
-  const std::string ping = "nsenter --net=/run/netns/" + left.name() + " ping -6 -c 1 -W 1 fd77::2";
-  if (!eventually([&] { return try_shell(ping).status == 0; })) throw std::runtime_error("no IPv6 on the veth pair");
+  // Usable only once both ends have carrier, routes and each other's link-layer address. Before that packets get lost
+  // ahead of any hook, or wait for the address and then leave from another CPU, out of order with those behind them.
+  for (const char* ping : {"ping -6 -c 1 -W 1 fd77::2", "ping -4 -c 1 -W 1 10.77.0.2"}) {
+    const std::string command = "nsenter --net=/run/netns/" + left.name() + " " + ping;
+    if (!eventually([&] { return try_shell(command).status == 0; })) {
+      throw std::runtime_error(std::string("the veth pair does not answer: ") + ping);
+    }
+  }
 }
 
 void VethPair::disable_offloads() const {

@@ -24,7 +24,7 @@ class Stream {
     std::string address;
   };
 
-  /// One packet every `interval`, to `port` from the same port, until the object goes.
+  /// Packets with `interval` between them, to `port` from the same port, until the object goes.
   Stream(const End& from, const End& to, std::chrono::microseconds interval, std::uint16_t port = 5000);
   ~Stream();
   Stream(const Stream&) = delete;

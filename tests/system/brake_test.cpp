@@ -157,8 +157,9 @@ TEST_F(Brake, TakesABodyThatIsNone) {
 }
 
 TEST_F(Brake, AuditTellsWhoPulledAndWhoLifted) {
-  (void)start_some();
+  const auto ids = start_some();
   ASSERT_EQ(daemon_->post("/api/chaos/emergency-stop", {{"reason", "for the record"}}).status, 200);
+  expect_ended(ids);
   expect_latched();
   ASSERT_TRUE(eventually([&] { return daemon_->post("/api/chaos/rearm").status == 200; }));
 

@@ -15,6 +15,7 @@
 #include "ctl/brake.h"
 #include "ctl/problem.h"
 #include "ctl_support.h"
+#include "tests/support/kernel_test.h"
 
 namespace chaos::test {
 namespace {
@@ -178,7 +179,7 @@ TEST_F(CtlEmergency, TheStateDirectoryIsTheOneOfTheDaemon) {
 }
 
 TEST_F(CtlEmergency, TheCommandSaysExactlyWhatItDid) {
-  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  CHAOS_NEEDS_ROOT();
   Child daemon({make_program("chaosd"), "1000"}, dir_.path());
   ASSERT_TRUE(wait_for_exe(daemon.pid(), "chaosd"));
   write_pid_file(daemon.pid(), start_time(daemon.pid()));
@@ -191,7 +192,7 @@ TEST_F(CtlEmergency, TheCommandSaysExactlyWhatItDid) {
 }
 
 TEST_F(CtlEmergency, ADaemonThatDoesNotAnswerIsGivenOneSecond) {
-  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  CHAOS_NEEDS_ROOT();
   const FakeDaemon hung(dir_ / "run/chaosd.sock", [](const FakeRequest&) {
     return FakeReply{200, "", FakeReply::Kind::kSilent};
   });
@@ -208,7 +209,7 @@ TEST_F(CtlEmergency, ADaemonThatDoesNotAnswerIsGivenOneSecond) {
 }
 
 TEST_F(CtlEmergency, WithoutADaemonItStillLatches) {
-  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  CHAOS_NEEDS_ROOT();
   const Ran ran = run_ctl(command());
   EXPECT_EQ(ran.exit, 0) << ran.err;
   EXPECT_THAT(ran.out, HasSubstr("none is running"));
@@ -238,7 +239,7 @@ TEST_F(CtlEmergency, OnlyRootMayUseForce) {
 }
 
 TEST(CtlResidue, LooksItselfWhenTheDaemonDoesNotAnswer) {
-  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  CHAOS_NEEDS_ROOT();
   const ScratchDir dir;
   const std::string socket = (dir / "chaosd.sock").string();
   const Ran ran = run_ctl({"--socket", socket, "residue", "--instance", "ctl-unit-test", "-o", "json"});
