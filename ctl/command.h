@@ -69,6 +69,7 @@ std::vector<Command> stop_commands();
 std::vector<Command> emergency_commands();
 std::vector<Command> kind_commands();
 std::vector<Command> event_commands();
+std::vector<Command> service_commands();
 std::vector<Command> residue_commands();
 std::vector<Command> daemon_commands();
 std::vector<Command> config_commands();

@@ -124,6 +124,10 @@ Outcome<Exit> run_reload(Context& context) {
                   << '\n';
     }
   }
+  for (const Json& misfit : list_at(*answer, "no_longer_fit")) {
+    context.out << "  no longer fits, " << printable(text_of(misfit, "action")) << "  "
+                << printable(text_of(misfit, "id")) << ": " << printable(text_of(misfit, "message")) << '\n';
+  }
   return Exit::kDone;
 }
 

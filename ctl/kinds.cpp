@@ -58,6 +58,14 @@ void print_kind(const Context& context, const Json& kind, const Json& common) {
   facts.add({{"targets"}, {text_of(kind, "targets")}});
   facts.add({{"ownership"}, {text_of(kind, "ownership")}});
   facts.add({{"needs"}, {text_of(kind, "features")}});
+  if (const Json& policy = member(kind, "policy"); policy.is_object()) {
+    const bool enabled = flag_at(policy, "enabled");
+    facts.add({{"enabled"}, {enabled ? "yes" : "no, by the configuration", enabled ? Colour::kNone : Colour::kRed}});
+    facts.add({{"severities"}, {text_of(policy, "severity_levels")}});
+    facts.add({{"blast radius"}, {"at most " + text_of(policy, "blast_radius_limit")}});
+    const Json& bounds = member(policy, "bounds");
+    if (bounds.is_object() && !bounds.empty()) facts.add({{"bounds"}, {text_of(bounds)}});
+  }
   facts.print(context.out, context.colour, "  ");
   context.out << '\n';
   print_parameters(context, kind, common);

@@ -60,7 +60,9 @@ std::string mechanism_text(const Json& plan) {
 
 void add_plan(Page& page, const Json& scenario) {
   const Json& plan = member(scenario, "plan");
-  page.list("touches", list_at(plan, "interfaces"));
+  page.list("interfaces", list_at(plan, "interfaces"));
+  page.list("touches", list_at(plan, "touches"));
+  page.line("blast radius", text_of(plan, "blast_radius"));
   page.list("peers", list_at(plan, "peers"));
   const Json& effective = member(plan, "parameters");
   page.line("parameters", text_of(effective.is_object() ? effective : member(scenario, "parameters")));
@@ -184,6 +186,7 @@ void print_scenario(const Context& context, const Json& scenario, WallTime now) 
   page.line("reason", text_of(scenario, "reason"));
   page.line("owner", owner_text(member(scenario, "owner")));
   page.line("queue position", text_of(scenario, "queue_position"));
+  page.line("starts", time_text(scenario, "expected_start_at", now));
   page.line("created", time_text(scenario, "created_at", now));
   page.line("started", time_text(scenario, "started_at", now));
   page.line(is_final(scenario) ? "was to end" : "ends", time_text(scenario, "ends_at", now));

@@ -129,6 +129,9 @@ void print_started(const Context& context, const Json& scenario) {
   if (text_of(scenario, "mode") == "shadow") context.out << "  shadow: counts, does not act";
   if (const std::string position = text_of(scenario, "queue_position"); queued && !position.empty()) {
     context.out << "  position " << printable(position);
+    if (const auto start = parse_rfc3339(text_of(scenario, "expected_start_at"))) {
+      context.out << ", starts " << relative_time(*start, system_clock().wall()) << " or sooner";
+    }
   }
   context.out << '\n';
   print_touched(context, scenario);

@@ -8,6 +8,7 @@
 #include <ranges>
 
 #include "api/schema.h"
+#include "base/contains.h"
 #include "base/log.h"
 #include "base/units.h"
 #include "daemon.h"
@@ -43,6 +44,31 @@ Status check_kind_policies(const ChaosTesting& policy) {
     }
   }
   return {};
+}
+
+json kind_policy(const ChaosTesting& testing, std::string_view kind) {
+  const auto found = testing.scenarios.find(kind);
+  const KindPolicy policy = found == testing.scenarios.end() ? KindPolicy{} : found->second;
+  json levels = json::array();
+  for (const int level : policy.severity_levels) {
+    if (level <= testing.max_severity) levels.push_back(level);
+  }
+  json bounds = json::object();
+  for (const auto& [name, limits] : policy.bounds) {
+    if (limits.min) bounds[name]["min"] = *limits.min;
+    if (limits.max) bounds[name]["max"] = *limits.max;
+  }
+  json severity = json::object();
+  for (const auto& [name, steps] : policy.severity) {
+    for (int level = 1; level <= 5; ++level) {
+      severity[name][std::to_string(level)] = steps[severity_step(steps.size(), level)];
+    }
+  }
+  return {{"enabled", policy.enabled},
+          {"severity_levels", std::move(levels)},
+          {"blast_radius_limit", policy.blast_radius_limit.value_or(testing.blast_radius_limit).str()},
+          {"bounds", std::move(bounds)},
+          {"severity", std::move(severity)}};
 }
 
 }  // namespace
@@ -95,10 +121,9 @@ void Daemon::bind_scenarios(Backend& backend) {
     return ids;
   };
   backend.rearm = [this]() -> Status {
-    std::error_code err;
-    std::filesystem::remove(options_.stop_file(), err);
-    if (err) return fail(Errc::kInternal, "remove " + options_.stop_file().string() + ": " + err.message());
-    if (Status status = scenarios_->rearm(); !status) return status;
+    Status status = stop_file_->remove();
+    if (status) status = scenarios_->rearm();
+    if (!status) return status;
     spdlog::warn("re-armed: scenarios may start again");
     events_->publish("rearm", json::object());
     set_status();
@@ -115,7 +140,9 @@ void Daemon::bind_host(Backend& backend) {
     for (const FaultKind* kind : fault_kinds()) specs.push_back(&kind->spec);
     return specs;
   };
+  backend.kind_policy = [this](std::string_view kind) { return kind_policy(config_.config.chaos_testing, kind); };
   backend.features = [this](Backend::JsonReply reply) { survey_features(std::move(reply)); };
+  backend.services = [this](Backend::JsonReply reply) { list_services(std::move(reply)); };
   backend.residue = [this](Backend::JsonReply reply) { survey_residue(std::move(reply)); };
   backend.audit = [this](std::size_t limit, std::int64_t before, Backend::AuditReply reply) {
     recorder_->list_audit(limit, before, [this, reply = std::move(reply)](auto entries) mutable {
@@ -139,11 +166,17 @@ json Daemon::health() const {
   const bool ok = !latch_->engaged() && !recorder_->audit_broken() && !lease_->lapsed();
   const auto margin = std::chrono::duration_cast<std::chrono::milliseconds>(lease_->margin());
   const auto uptime = std::chrono::duration_cast<std::chrono::seconds>(system_clock().monotonic() - started_at_);
-  json body{{"status", ok ? "ok" : "degraded"},     {"version", kVersion},
-            {"instance", options_.instance},        {"pid", getpid()},
-            {"armed", injector_->armed()},          {"latched", latch_->engaged()},
-            {"active", scenarios_->running()},      {"lease_margin_ms", margin.count()},
-            {"lease_realtime", lease_->realtime()}, {"audit_writable", !recorder_->audit_broken()},
+  json body{{"status", ok ? "ok" : "degraded"},
+            {"version", kVersion},
+            {"instance", options_.instance},
+            {"pid", getpid()},
+            {"armed", injector_->armed()},
+            {"latched", latch_->engaged()},
+            {"active", scenarios_->running()},
+            {"queued", scenarios_->waiting()},
+            {"lease_margin_ms", margin.count()},
+            {"lease_realtime", lease_->realtime()},
+            {"audit_writable", !recorder_->audit_broken()},
             {"uptime_seconds", uptime.count()}};
   if (latch_->engaged()) body["latch_reason"] = latch_->reason();
   return body;
@@ -173,6 +206,33 @@ void Daemon::find(std::string id, Backend::JsonReply reply) {
       reply(parse_json(row->json));
     });
   });
+}
+
+void Daemon::list_services(Backend::JsonReply reply) {
+  services_->look([this, reply = std::move(reply)](Result<std::vector<ServiceState>> services) mutable {
+    if (!services) return reply(std::unexpected(services.error()));
+    const std::vector<Scenario> scenarios = scenarios_->list();
+    json list = json::array();
+    for (const ServiceState& service : *services) {
+      json touched_by = json::array();
+      for (const Scenario& scenario : scenarios) {
+        const bool everything = scenario.plan.blast_radius == format_share(1.0);
+        if (scenario.state == State::kQueued) continue;
+        if (everything || contains(scenario.plan.touches, "service " + service.name)) touched_by.push_back(scenario.id);
+      }
+      list.push_back(to_json(service));
+      list.back()["touched_by"] = std::move(touched_by);
+    }
+    reply(json{{"services", std::move(list)}});
+  });
+}
+
+void Daemon::on_service(const ServiceState& service, bool was_running) {
+  const std::string_view what = service.pids.empty() ? "has stopped" : was_running ? "was restarted" : "has started";
+  spdlog::info("service {} {}", service.name, what);
+  json event = to_json(service);
+  event["change"] = service.pids.empty() ? "stopped" : was_running ? "restarted" : "started";
+  events_->publish("service", event);
 }
 
 void Daemon::survey_residue(Backend::JsonReply reply) {
@@ -222,11 +282,25 @@ void Daemon::reload(Backend::JsonReply reply) {
   sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", now.tv_sec * 1'000'000LL + now.tv_nsec / 1000);
   auto report = load_config(options_.config);
   Status status = report ? apply(*report) : std::unexpected(report.error());
-  sd_notify(0, "READY=1");
-  if (!status) return reply(with_context("configuration not reloaded", status.error()));
+  if (!status) {
+    sd_notify(0, "READY=1");
+    return reply(with_context("configuration not reloaded", status.error()));
+  }
   spdlog::info("configuration reloaded from {}", options_.config.string());
-  events_->publish("config_reloaded", json{{"warnings", report->warnings}});
-  reply(json{{"reloaded", true}, {"warnings", report->warnings}, {"not_in_effect", report->not_in_effect}});
+  const bool ends = report->config.chaos_testing.on_reload == OnReload::kEnd;
+  json misfits = json::array();
+  for (const Schedule::Misfit& misfit : scenarios_->configure(report->config)) {
+    misfits.push_back({{"id", misfit.id},
+                       {"message", misfit.why.message},
+                       {"rule", misfit.why.rule},
+                       {"action", ends ? "ended" : "kept"}});
+  }
+  sd_notify(0, "READY=1");
+  events_->publish("config_reloaded", json{{"warnings", report->warnings}, {"no_longer_fit", misfits}});
+  reply(json{{"reloaded", true},
+             {"warnings", report->warnings},
+             {"not_in_effect", report->not_in_effect},
+             {"no_longer_fit", std::move(misfits)}});
 }
 
 Status Daemon::apply(ConfigReport report) {
@@ -236,7 +310,7 @@ Status Daemon::apply(ConfigReport report) {
   kernel_worker_->post([this, protect = config.protect] {
     if (Status status = injector_->configure(protect); !status) spdlog::error("reload: {}", status.error().message);
   });
-  scenarios_->set_policy(config.chaos_testing);
+  services_->configure(config);
   server_->set_groups(RoleGroups::look_up(config.api.operate_group, config.api.view_group));
   config_ = std::move(report);
   return {};

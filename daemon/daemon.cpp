@@ -21,6 +21,7 @@ namespace {
 
 constexpr int kNice = -15;
 constexpr unsigned kServerHeaderBytes = 16 * 1024;
+constexpr int kProcessing = 102;  // an HTTP status: taken on, not finished
 
 int log_libbpf(libbpf_print_level level, const char* format, va_list arguments) {
   if (level == LIBBPF_DEBUG) return 0;
@@ -108,8 +109,12 @@ Status Daemon::bind_signals() {
 
 Status Daemon::open_state() {
   latch_.emplace(options_.state_dir);
-  std::error_code ignored;
-  if (std::filesystem::exists(options_.stop_file(), ignored) && !latch_->engaged()) {
+  auto stop_file = StopFile::watch(*loop_, options_.stop_file(), [this] {
+    if (!latch_->engaged()) (void)backend_->emergency_stop("stop file " + options_.stop_file().string());
+  });
+  if (!stop_file) return std::unexpected(stop_file.error());
+  stop_file_ = std::move(*stop_file);
+  if (stop_file_->exists() && !latch_->engaged()) {
     if (Status status = latch_->engage("stop file " + options_.stop_file().string()); !status) return status;
   }
   if (latch_->engaged()) spdlog::warn("the emergency stop is latched ({}): nothing starts", latch_->reason());
@@ -136,8 +141,10 @@ Status Daemon::load_mechanisms() {
   if (Status status = install_crash_guard(injector_->packets().control()); !status) return status;
   kernel_worker_ = std::make_unique<Worker>("kernel");
   survey_worker_ = std::make_unique<Worker>("survey");
-  scenarios_ = std::make_unique<Scenarios>(*loop_, *kernel_worker_, *injector_, *latch_, config_.config.chaos_testing,
-                                           [this](const Scenario& scenario) { on_change(scenario); });
+  scenarios_ = std::make_unique<Scenarios>(
+      *loop_, *kernel_worker_, *injector_, *latch_, config_.config,
+      [this](const Scenario& scenario) { on_change(scenario); },
+      [this](const Scenario& scenario, auto done) { write_ahead(scenario, std::move(done)); });
   auto lease = Lease::start(injector_->packets().control(), loop_->progress_stamp(),
                             [this] { loop_->post([this] { scenarios_->on_lapse(); }); });
   if (!lease) return std::unexpected(lease.error());
@@ -161,6 +168,10 @@ Status Daemon::open_api() {
   auto events = EventHub::create(*loop_, hub);
   if (!events) return std::unexpected(events.error());
   events_ = std::move(*events);
+  services_ = std::make_unique<ServiceWatch>(
+      *loop_, *survey_worker_,
+      [this](const ServiceState& service, bool was_running) { on_service(service, was_running); });
+  services_->configure(config_.config);
   backend_ = std::make_unique<Backend>(make_backend());
   idempotency_ = std::make_unique<IdempotencyTable>(system_clock());
   router_ = std::make_unique<Router>(
@@ -196,8 +207,27 @@ Result<int> Daemon::run() {
 
 void Daemon::stop() {
   sd_notify(0, "STOPPING=1");
-  spdlog::info("stopping: {} scenarios end now", scenarios_->running());
+  spdlog::info("stopping: {} scenarios end now, {} that wait are dropped", scenarios_->running(),
+               scenarios_->waiting());
   scenarios_->shut_down([this] { loop_->quit(0); });
+}
+
+void Daemon::write_ahead(const Scenario& scenario, std::move_only_function<void(Status)> done) {
+  recorder_->record(row_of(scenario));
+  AuditEntry entry;
+  entry.time = system_clock().wall();
+  entry.uid = scenario.owner.uid;
+  entry.user = scenario.owner.user;
+  entry.login_uid = scenario.owner.login_uid;
+  entry.pid = scenario.owner.pid;
+  entry.comm = scenario.owner.comm;
+  entry.action = "arm_scenario";
+  entry.scenario_id = scenario.id;
+  entry.status = kProcessing;
+  entry.detail = scenario.request.kind + " is about to act";
+  recorder_->audit(std::move(entry), [this, done = std::move(done)](Status status) mutable {
+    loop_->post([done = std::move(done), status = std::move(status)]() mutable { done(std::move(status)); });
+  });
 }
 
 void Daemon::on_change(const Scenario& scenario) {
@@ -212,8 +242,8 @@ void Daemon::on_change(const Scenario& scenario) {
 }
 
 void Daemon::set_status() const {
-  const std::size_t running = scenarios_->running();
-  sd_notifyf(0, "STATUS=%s%zu scenarios running", latch_->engaged() ? "LATCHED by emergency stop; " : "", running);
+  sd_notifyf(0, "STATUS=%s%zu scenarios running, %zu waiting", latch_->engaged() ? "LATCHED by emergency stop; " : "",
+             scenarios_->running(), scenarios_->waiting());
 }
 
 }  // namespace chaos

@@ -2,6 +2,7 @@
 // the data path (kernel → store → api) together; it makes the parts, binds them and holds their order of life.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -26,6 +27,8 @@
 #include "place.h"
 #include "safety/latch.h"
 #include "safety/lease.h"
+#include "safety/stop_file.h"
+#include "service_watch.h"
 #include "store/recorder.h"
 
 namespace chaos {
@@ -55,6 +58,7 @@ class Daemon {
   void bind_host(Backend& backend);
   Status adopt_history();
   void on_change(const Scenario& scenario);
+  void write_ahead(const Scenario& scenario, std::move_only_function<void(Status)> done);
   void reload(Backend::JsonReply reply);
   Status apply(ConfigReport report);
   void set_status() const;
@@ -62,6 +66,8 @@ class Daemon {
   [[nodiscard]] nlohmann::json health() const;
   void list(bool include_ended, Backend::JsonReply reply);
   void find(std::string id, Backend::JsonReply reply);
+  void list_services(Backend::JsonReply reply);
+  void on_service(const ServiceState& service, bool was_running);
   void survey_residue(Backend::JsonReply reply);
   void survey_features(Backend::JsonReply reply);
 
@@ -72,6 +78,7 @@ class Daemon {
   std::unique_ptr<EventLoop> loop_;
   std::vector<EventLoop::SourcePtr> signals_;
   std::optional<Latch> latch_;
+  std::unique_ptr<StopFile> stop_file_;
   std::unique_ptr<Recorder> recorder_;
   std::unique_ptr<Injector> injector_;
   std::unique_ptr<Lease> lease_;
@@ -80,6 +87,7 @@ class Daemon {
   std::unique_ptr<Worker> kernel_worker_;  ///< plans, links
   std::unique_ptr<Worker> survey_worker_;  ///< residue, features: slow looks at the host
   std::vector<Feature> features_;          ///< survey worker only
+  std::unique_ptr<ServiceWatch> services_;
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<IdempotencyTable> idempotency_;
   std::unique_ptr<Router> router_;

@@ -177,12 +177,16 @@ void Handlers::rearm(const HttpRequest& request, Respond respond) const {
 
 void Handlers::kinds(const HttpRequest&, Respond respond) const {
   json list = json::array();
-  for (const KindSpec* kind : backend_.kinds()) list.push_back(to_json(*kind));
+  for (const KindSpec* kind : backend_.kinds()) list.push_back(to_json(*kind, backend_.kind_policy(kind->name)));
   respond(json_response(200, {{"kinds", std::move(list)}, {"common_parameters", common_parameters_json()}}));
 }
 
 void Handlers::features(const HttpRequest& request, Respond respond) const {
   backend_.features(pass_on(request, std::move(respond)));
+}
+
+void Handlers::services(const HttpRequest& request, Respond respond) const {
+  backend_.services(pass_on(request, std::move(respond)));
 }
 
 void Handlers::residue(const HttpRequest& request, Respond respond) const {

@@ -22,6 +22,7 @@ class Handlers {
   void rearm(const HttpRequest& request, Respond respond) const;
   void kinds(const HttpRequest& request, Respond respond) const;
   void features(const HttpRequest& request, Respond respond) const;
+  void services(const HttpRequest& request, Respond respond) const;
   void residue(const HttpRequest& request, Respond respond) const;
   void follow(const HttpRequest& request, Respond respond) const;
   void audit(const HttpRequest& request, Respond respond) const;

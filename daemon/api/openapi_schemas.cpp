@@ -78,7 +78,8 @@ constexpr std::string_view kScenario = R"json({
       "started_at": {"type": "string", "format": "date-time"},
       "ends_at": {"type": "string", "format": "date-time"},
       "ended_at": {"type": "string", "format": "date-time"},
-      "queue_position": {"type": "integer", "minimum": 0},
+      "queue_position": {"type": "integer", "minimum": 1, "description": "while queued; 1 is next"},
+      "expected_start_at": {"type": "string", "format": "date-time", "description": "while queued, at the latest"},
       "achieved": {"$ref": "#/components/schemas/Texts", "description": "asked for beside measured"},
       "counters": {"$ref": "#/components/schemas/Counters"},
       "warnings": {"type": "array", "items": {"type": "string"}},
@@ -102,13 +103,15 @@ constexpr std::string_view kScenario = R"json({
   },
   "Plan": {
     "type": "object",
-    "required": ["ownership", "mechanism", "interfaces", "peers", "parameters", "notes"],
+    "required": ["ownership", "mechanism", "interfaces", "peers", "parameters", "notes", "touches", "blast_radius"],
     "properties": {
       "ownership": {"type": "string", "description": "who undoes it when chaosd dies"},
       "mechanism": {"type": "string"},
       "interfaces": {"type": "array", "items": {"type": "string"}},
       "peers": {"type": "array", "items": {"type": "string"}, "description": "resolved prefixes"},
       "parameters": {"$ref": "#/components/schemas/Texts", "description": "effective values, canonical"},
+      "touches": {"type": "array", "items": {"type": "string"}, "description": "what the blast radius counts"},
+      "blast_radius": {"type": "string", "description": "its share by itself, 0 to 1"},
       "notes": {"type": "array", "items": {"type": "string"}}
     }
   },
@@ -178,6 +181,7 @@ constexpr std::string_view kReports = R"json({
       "latched": {"type": "boolean"},
       "latch_reason": {"type": "string"},
       "active": {"type": "integer"},
+      "queued": {"type": "integer", "description": "scenarios that wait for their turn"},
       "lease_margin_ms": {"type": "integer"},
       "lease_realtime": {"type": "boolean", "description": "the lease thread has real-time priority"},
       "audit_writable": {"type": "boolean", "description": "false: nothing new may start"},
@@ -211,7 +215,17 @@ constexpr std::string_view kReports = R"json({
       "ownership": {"type": "string"},
       "parameters": {"type": "array", "items": {"$ref": "#/components/schemas/Parameter"}},
       "targets": {"type": "array", "items": {"type": "string"}, "description": "target keys that it takes"},
-      "features": {"type": "array", "items": {"type": "string"}, "description": "names in GET /api/chaos/features"}
+      "features": {"type": "array", "items": {"type": "string"}, "description": "names in GET /api/chaos/features"},
+      "policy": {
+        "type": "object",
+        "description": "what the configuration says about it",
+        "properties": {
+          "enabled": {"type": "boolean"},
+          "severity_levels": {"type": "array", "items": {"type": "integer"}, "description": "those that are accepted"},
+          "blast_radius_limit": {"type": "string"},
+          "bounds": {"type": "object", "description": "by parameter: min, max"}
+        }
+      }
     }
   },
   "Parameter": {
@@ -286,7 +300,47 @@ constexpr std::string_view kReports = R"json({
     "required": ["reloaded"],
     "properties": {
       "reloaded": {"type": "boolean"},
-      "warnings": {"type": "array", "items": {"type": "string"}}
+      "warnings": {"type": "array", "items": {"type": "string"}},
+      "not_in_effect": {"type": "array", "items": {"type": "string"}},
+      "no_longer_fit": {
+        "type": "array",
+        "description": "scenarios that run and that the new configuration would refuse",
+        "items": {
+          "type": "object",
+          "required": ["id", "message", "action"],
+          "properties": {
+            "id": {"type": "string"},
+            "message": {"type": "string"},
+            "rule": {"type": "string"},
+            "action": {"type": "string", "enum": ["kept", "ended"]}
+          }
+        }
+      }
+    }
+  },
+  "ServiceList": {
+    "type": "object",
+    "required": ["services"],
+    "properties": {
+      "services": {
+        "type": "array",
+        "items": {
+          "type": "object",
+          "required": ["name", "place", "running", "pids", "netns", "ports", "weight", "touched_by"],
+          "properties": {
+            "name": {"type": "string"},
+            "place": {"type": "string", "description": "where the configuration says that it runs"},
+            "running": {"type": "boolean"},
+            "pids": {"type": "array", "items": {"type": "integer"}},
+            "cgroup": {"type": "string"},
+            "netns": {"type": "array", "items": {"type": "integer"}, "description": "network namespaces, by inode"},
+            "ports": {"type": "array", "items": {"type": "integer"}},
+            "weight": {"type": "number"},
+            "problem": {"type": "string", "description": "why none of its processes was found"},
+            "touched_by": {"type": "array", "items": {"type": "string"}, "description": "ids of running scenarios"}
+          }
+        }
+      }
     }
   },
   "OpenApi": {"type": "object", "required": ["openapi", "paths", "components"]}

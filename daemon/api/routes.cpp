@@ -59,6 +59,8 @@ std::vector<Row> table() {
        {}, "", "FeatureList", 200, false, false, &H::features},
       {"GET", "/api/chaos/residue", kView, "residue", "What is left of chaosd on this host",
        {}, "", "ResidueReport", 200, false, false, &H::residue},
+      {"GET", "/api/services", kView, "list_services", "The configured services as they are now",
+       {}, "", "ServiceList", 200, false, false, &H::services},
       {"GET", "/api/events", kView, "follow_events", "What happens, as server-sent events",
        {{"last_event_id", "integer", "events after this id; 0: all that are kept; the header Last-Event-ID wins"},
         {"follow", "boolean", "false: end after the events that are kept; default true"}},

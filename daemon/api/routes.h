@@ -48,8 +48,12 @@ struct Backend {
   /// {"status","version","instance","armed","latched","latch_reason","active","lease_margin_ms","uptime_seconds",...}
   std::function<nlohmann::json()> health;
   std::function<std::vector<const KindSpec*>()> kinds;
+  /// What the configuration says about a kind: {enabled,severity_levels,blast_radius_limit,bounds,severity}.
+  std::function<nlohmann::json(std::string_view kind)> kind_policy;
   /// {"kernel":..., "features":[{name,available,reason,used_instead}]}
   std::function<void(JsonReply)> features;
+  /// {"services":[{name,place,running,pids,...,touched_by}]}
+  std::function<void(JsonReply)> services;
   /// {"clean":bool,"residue":[{class,id,detail}]}
   std::function<void(JsonReply)> residue;
   /// Newest first, at most `limit`; `before` > 0: only older ones than that.

@@ -78,8 +78,14 @@ json to_json(const Counters& counters) {
 }
 
 json to_json(const PlanSummary& plan) {
-  return {{"ownership", plan.ownership}, {"mechanism", plan.mechanism},         {"interfaces", plan.interfaces},
-          {"peers", plan.peers},         {"parameters", json(plan.parameters)}, {"notes", plan.notes}};
+  return {{"ownership", plan.ownership},
+          {"mechanism", plan.mechanism},
+          {"interfaces", plan.interfaces},
+          {"peers", plan.peers},
+          {"touches", plan.touches},
+          {"blast_radius", plan.blast_radius},
+          {"parameters", json(plan.parameters)},
+          {"notes", plan.notes}};
 }
 
 json to_json(const Scenario& scenario) {
@@ -94,6 +100,7 @@ json to_json(const Scenario& scenario) {
   put(value, "ends_at", scenario.ends_at);
   put(value, "ended_at", scenario.ended_at);
   if (scenario.queue_position) value["queue_position"] = *scenario.queue_position;
+  put(value, "expected_start_at", scenario.expected_start_at);
   value["achieved"] = json(scenario.achieved);
   value["counters"] = to_json(scenario.counters);
   value["warnings"] = scenario.warnings;
@@ -114,15 +121,22 @@ json to_json(const ParamSpec& parameter) {
   return value;
 }
 
-json to_json(const KindSpec& kind) {
+json to_json(const KindSpec& kind, json policy) {
+  const json scales = policy.value("severity", json::object());
+  policy.erase("severity");
   json parameters = json::array();
-  for (const ParamSpec& parameter : kind.parameters) parameters.push_back(to_json(parameter));
+  for (const ParamSpec& parameter : kind.parameters) {
+    parameters.push_back(to_json(parameter));
+    const auto scale = scales.find(parameter.name);
+    if (scale != scales.end()) parameters.back()["severity"] = *scale;
+  }
   return {{"name", kind.name},
           {"help", kind.help},
           {"ownership", to_string(kind.ownership)},
           {"parameters", std::move(parameters)},
           {"targets", targets_json(kind.targets)},
-          {"features", kind.features}};
+          {"features", kind.features},
+          {"policy", std::move(policy)}};
 }
 
 json common_parameters_json() {

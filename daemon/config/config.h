@@ -72,6 +72,7 @@ struct ChaosTesting {
   Probability blast_radius_limit = Probability::from_ppb(300'000'000);
   unsigned max_concurrent_scenarios = 3;
   unsigned queue_limit = 16;
+  std::chrono::nanoseconds queue_timeout = std::chrono::seconds(600);  ///< longest wait for a turn
   int max_severity = 5;
   int require_reason_above_severity = 5;  ///< 5: never required, 0: always
   AllowedHours allowed_hours;

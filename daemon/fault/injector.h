@@ -22,6 +22,8 @@ class Injector {
 
   /// Puts the fault in place, with `caller`'s SSH connection protected; nothing acts until Fault::arm.
   Result<std::unique_ptr<Fault>> prepare(const AdmittedPlan& plan, const Caller& caller);
+  /// For a fault that comes later: the connection that the caller has now.
+  Status protect_caller(pid_t pid) { return protection_.protect_caller(pid); }
   Status configure(const Protect& protect) { return protection_.configure(protect); }
   /// Looks again for what must be protected, if the last look is older.
   Status refresh_protection(std::chrono::nanoseconds max_age) { return protection_.refresh(max_age); }

@@ -11,6 +11,28 @@
 #include "plan/planner.h"
 
 namespace chaos {
+
+/// What the configuration contributes to plans.
+struct Scenarios::Policy {
+  ChaosTesting testing;
+  std::map<std::string, Service> services;
+  Protect protect;
+
+  explicit Policy(const Config& config)
+      : testing(config.chaos_testing), services(config.services), protect(config.protect) {}
+
+  /// Worker thread: the whole way from a request to a plan.
+  [[nodiscard]] Result<Plan> plan(const ScenarioRequest& request) const {
+    auto kind = find_kind(request.kind);
+    if (!kind) return std::unexpected(kind.error());
+    PlanDefaults defaults{
+        .duration = testing.default_duration, .parameters = {}, .services = services, .protect = protect};
+    const auto found = testing.scenarios.find(request.kind);
+    if (found != testing.scenarios.end()) defaults.parameters = parameter_policy(found->second);
+    return make_plan((*kind)->spec, request, defaults);
+  }
+};
+
 namespace {
 
 constexpr std::chrono::milliseconds kWatchPeriod{250};
@@ -18,36 +40,25 @@ constexpr std::chrono::seconds kProtectionAge{10};
 /// An active scenario that has matched nothing for this long says so.
 constexpr std::chrono::seconds kSilentAfter{5};
 
-PlanDefaults defaults_for(const ChaosTesting& policy, const std::string& kind) {
-  PlanDefaults defaults;
-  defaults.duration = policy.default_duration;
-  auto it = policy.scenarios.find(kind);
-  if (it != policy.scenarios.end()) defaults.parameters = parameter_policy(it->second);
-  return defaults;
-}
-
-/// Worker thread: the whole way from a request to a plan.
-Result<Plan> plan_request(const ScenarioRequest& request, const ChaosTesting& policy) {
-  auto kind = find_kind(request.kind);
-  if (!kind) return std::unexpected(kind.error());
-  return make_plan((*kind)->spec, request, defaults_for(policy, request.kind));
+void take_over(Scenario& record, const Plan& plan) {
+  record.request = plan.request;
+  record.plan = plan.summary;
+  record.warnings = plan.warnings;
 }
 
 Scenario record_of(const Plan& plan, const Caller& caller) {
   Scenario record;
-  record.request = plan.request;
+  take_over(record, plan);
   record.owner = caller;
-  record.plan = plan.summary;
-  record.warnings = plan.warnings;
   record.created_at = system_clock().wall();
   return record;
 }
 
-State final_state(EndReason reason) {
-  switch (reason) {
+State final_state(const Scenario& record) {
+  switch (record.end_reason) {
     case EndReason::kExpired:
     case EndReason::kStopped:
-      return State::kCompleted;
+      return record.started_at ? State::kCompleted : State::kAborted;
     case EndReason::kEmergencyStop:
     case EndReason::kStopCondition:
     case EndReason::kLimit:
@@ -57,118 +68,217 @@ State final_state(EndReason reason) {
   }
 }
 
-}  // namespace
-
-ParameterPolicy parameter_policy(const KindPolicy& policy) {
-  ParameterPolicy out;
-  out.steps = policy.severity;
-  for (const auto& [name, bounds] : policy.bounds) {
-    out.bounds[name] = {bounds.min.value_or(""), bounds.max.value_or("")};
-  }
-  return out;
+/// The reason to end for when a plan cannot be made or admitted at its turn.
+EndReason reason_of(const Error& error) {
+  if (error.code == Errc::kRefused) return EndReason::kLimit;
+  return error.code == Errc::kNotFound ? EndReason::kTargetGone : EndReason::kError;
 }
 
-Scenarios::Scenarios(EventLoop& loop, Worker& worker, Injector& injector, Latch& latch, ChaosTesting policy,
-                     Observer observer)
+}  // namespace
+
+Scenarios::Scenarios(EventLoop& loop, Worker& worker, Injector& injector, Latch& latch, const Config& config,
+                     Observer observer, WriteAhead write_ahead)
     : loop_(loop),
       worker_(worker),
       injector_(injector),
       latch_(latch),
-      policy_(std::move(policy)),
-      observer_(std::move(observer)) {}
+      policy_(std::make_shared<const Policy>(config)),
+      schedule_(config.chaos_testing),
+      observer_(std::move(observer)),
+      write_ahead_(std::move(write_ahead)) {}
 
 Scenarios::~Scenarios() = default;
 
+Status Scenarios::check_up() const {
+  if (shutting_down_) return fail(Errc::kUnavailable, "chaosd is shutting down: nothing starts");
+  if (lease_ != nullptr && lease_->lapsed()) {
+    return fail(Errc::kUnavailable, "the lease has run out; chaosd is recovering", {}, "lease",
+                "try again in a second");
+  }
+  return {};
+}
+
 void Scenarios::plan(ScenarioRequest request, const Caller& caller, PlanReply reply) {
   worker_.post([this, request = std::move(request), caller, policy = policy_, reply = std::move(reply)]() mutable {
-    auto plan = plan_request(request, policy);
+    auto plan = policy->plan(request);
     loop_.post([this, plan = std::move(plan), caller, reply = std::move(reply)]() mutable {
       if (!plan) return reply(std::unexpected(plan.error()));
       PlanReport report{record_of(*plan, caller), std::nullopt};
-      if (auto admitted = admit(std::move(*plan), policy_, active_set()); !admitted) report.refusal = admitted.error();
+      const auto admitted = schedule_.consider(std::move(*plan), brakes(), system_clock().wall());
+      if (!admitted) report.refusal = admitted.error();
+      if (admitted && !*admitted) {
+        report.scenario.queue_position = static_cast<unsigned>(schedule_.waiting() + 1);
+      }
       reply(std::move(report));
     });
   });
 }
 
 void Scenarios::start(ScenarioRequest request, const Caller& caller, Reply reply) {
-  if (shutting_down_) return reply(fail(Errc::kUnavailable, "chaosd is shutting down: nothing starts"));
-  if (Status status = check_brakes(active_set()); !status) return reply(std::unexpected(status.error()));
+  Status status = check_up();
+  if (status) status = check_brakes(brakes());
+  if (!status) return reply(std::unexpected(status.error()));
   worker_.post([this, request = std::move(request), caller, policy = policy_, reply = std::move(reply)]() mutable {
-    auto plan = plan_request(request, policy);
+    auto plan = policy->plan(request);
     loop_.post([this, plan = std::move(plan), caller, reply = std::move(reply)]() mutable {
       if (!plan) return reply(std::unexpected(plan.error()));
-      if (shutting_down_) return reply(fail(Errc::kUnavailable, "chaosd is shutting down: nothing starts"));
-      if (lease_ != nullptr && lease_->lapsed()) {
-        return reply(fail(Errc::kUnavailable, "the lease has run out; chaosd is recovering", {}, "lease",
-                          "try again in a second"));
-      }
-      auto admitted = admit(std::move(*plan), policy_, active_set());
-      if (!admitted) return reply(std::unexpected(admitted.error()));
-      arm(std::move(*admitted), caller, std::move(reply));
+      planned(std::move(*plan), caller, std::move(reply));
     });
   });
 }
 
-void Scenarios::arm(AdmittedPlan admitted, const Caller& caller, Reply reply) {
+void Scenarios::planned(Plan plan, const Caller& caller, Reply reply) {
+  if (Status status = check_up(); !status) return reply(std::unexpected(status.error()));
   const std::string id = make_ulid();
-  Entry& entry = running_[id];
-  entry.record = record_of(admitted.plan(), caller);
-  entry.record.id = id;
-  observer_(entry.record);
-  worker_.post([this, id, admitted = std::move(admitted), caller, reply = std::move(reply)]() mutable {
-    Result<std::shared_ptr<Fault>> fault = injector_.prepare(admitted, caller);
-    if (fault) {
-      if (Status status = (*fault)->arm(*admitted.plan().request.duration); !status) {
-        (void)(*fault)->remove();
-        fault = std::unexpected(status.error());
-      }
-    }
-    loop_.post([this, id, fault = std::move(fault), reply = std::move(reply)]() mutable {
-      armed(id, std::move(fault), std::move(reply));
+  Scenario record = record_of(plan, caller);
+  record.id = id;
+  auto admitted = schedule_.request(id, std::move(plan), brakes(), system_clock().wall());
+  if (!admitted) return reply(std::unexpected(admitted.error()));
+  entries_[id].record = std::move(record);
+  if (!*admitted) return wait_for_turn(id, std::move(reply));
+  arm(id, std::move(**admitted), std::move(reply));
+}
+
+void Scenarios::wait_for_turn(const std::string& id, Reply reply) {
+  Entry& entry = entries_.find(id)->second;
+  entry.record.warnings.emplace_back("waits for its turn; the queue does not survive a restart of chaosd");
+  auto timer = loop_.add_timer(schedule_.policy().queue_timeout, [this, id] {
+    if (auto it = entries_.find(id); it != entries_.end()) end(it->second, EndReason::kExpired);
+  });
+  if (!timer) {
+    abandon(id, EndReason::kError, timer.error());
+    return reply(std::unexpected(timer.error()));
+  }
+  entry.deadline = std::move(*timer);
+  // By its turn the caller may be gone, and its pid another's.
+  if (const pid_t pid = std::exchange(entry.record.owner.pid, 0); pid > 0) {
+    worker_.post([this, id, pid] {
+      Status status = injector_.protect_caller(pid);
+      if (status) return;
+      loop_.post([this, id, why = status.error()] {
+        if (entries_.contains(id)) end(entries_.find(id)->second, EndReason::kError);
+        spdlog::error("scenario {} is cancelled: {}", id, why.message);
+      });
+    });
+  }
+  observer_(snapshot(entry));
+  reply(snapshot(entry));
+}
+
+void Scenarios::take_turns() {
+  if (shutting_down_ || latch_.engaged()) return;
+  while (auto id = schedule_.next_turn()) take_turn(*id);
+}
+
+void Scenarios::take_turn(const std::string& id) {
+  Entry& entry = entries_.find(id)->second;
+  entry.deadline.reset();
+  worker_.post([this, id, request = entry.record.request, policy = policy_] {
+    auto plan = policy->plan(request);
+    loop_.post([this, id, plan = std::move(plan)]() mutable {
+      Entry& waited = entries_.find(id)->second;
+      // Cancelled, or the brake was pulled, while the worker was at it.
+      if (waited.record.end_reason != EndReason::kNone) return abandon(id, waited.record.end_reason, {});
+      if (!plan) return abandon(id, reason_of(plan.error()), plan.error());
+      take_over(waited.record, *plan);
+      Status status = check_up();
+      auto admitted = status ? schedule_.admit_turn(id, std::move(*plan), brakes(), system_clock().wall())
+                             : std::unexpected(status.error());
+      if (!admitted) return abandon(id, reason_of(admitted.error()), admitted.error());
+      arm(id, std::move(*admitted), {});
     });
   });
 }
 
-void Scenarios::armed(const std::string& id, Result<std::shared_ptr<Fault>> fault, Reply reply) {
-  Entry& entry = running_.find(id)->second;
-  if (!fault) {
-    entry.record.state = State::kFailed;
-    entry.record.end_reason = EndReason::kError;
-    entry.record.error = fault.error().message;
-    entry.record.ended_at = system_clock().wall();
-    finish(id);
-    return reply(std::unexpected(fault.error()));
+void Scenarios::arm(const std::string& id, AdmittedPlan admitted, Reply reply) {
+  Entry& entry = entries_.find(id)->second;
+  entry.arming = std::make_unique<Arming>();
+  entry.arming->reply = std::move(reply);
+  // Both at once: the disk and the kernel take their time, and nothing acts before both are through.
+  worker_.post([this, id, admitted = std::move(admitted), caller = entry.record.owner] {
+    Result<std::shared_ptr<Fault>> fault = injector_.prepare(admitted, caller);
+    loop_.post([this, id, fault = std::move(fault)]() mutable {
+      entries_.find(id)->second.arming->fault = std::move(fault);
+      go_on_arming(id);
+    });
+  });
+  write_ahead_(entry.record, [this, id](Status status) {
+    entries_.find(id)->second.arming->on_record = std::move(status);
+    go_on_arming(id);
+  });
+}
+
+void Scenarios::go_on_arming(const std::string& id) {
+  Entry& entry = entries_.find(id)->second;
+  const Arming& arming = *entry.arming;
+  if (!arming.fault || !arming.on_record) return;
+  Status status;
+  if (!*arming.fault) status = std::unexpected(arming.fault->error());
+  if (status && !*arming.on_record) {
+    status = fail(Errc::kRefused, "the audit log cannot be written: " + arming.on_record->error().message, {},
+                  "audit before action", "see `chaosctl health` and the store's disk");
   }
-  entry.fault = std::move(*fault);
+  if (!*arming.fault) return armed(id, status);
+  worker_.post([this, id, status, fault = **arming.fault, duration = *entry.record.request.duration]() mutable {
+    if (status) status = fault->arm(duration);
+    if (!status) (void)fault->remove();
+    loop_.post([this, id, status = std::move(status)] { armed(id, status); });
+  });
+}
+
+void Scenarios::armed(const std::string& id, const Status& status) {
+  Entry& entry = entries_.find(id)->second;
+  const std::unique_ptr<Arming> arming = std::move(entry.arming);
+  const auto answer = [&](Result<Scenario> result) {
+    if (arming->reply) arming->reply(std::move(result));
+  };
+  if (!status) {
+    abandon(id, EndReason::kError, status.error());
+    return answer(std::unexpected(status.error()));
+  }
+  entry.fault = std::move(**arming->fault);
   const auto duration = *entry.record.request.duration;
   entry.record.started_at = system_clock().wall();
   entry.record.ends_at = *entry.record.started_at + std::chrono::ceil<std::chrono::milliseconds>(duration);
   entry.record.state = State::kActive;
+  schedule_.started(id, *entry.record.ends_at);
   // The brake may have been pulled, or the daemon told to go, while the worker was at it.
   if (entry.record.end_reason != EndReason::kNone) {
     const EndReason reason = std::exchange(entry.record.end_reason, EndReason::kNone);
     end(entry, reason);
-    return reply(fail(Errc::kRefused, "ended before it acted: " + std::string(to_string(reason))));
+    return answer(fail(Errc::kRefused, "ended before it acted: " + std::string(to_string(reason))));
   }
-  if (auto timer = loop_.add_timer(duration, [this, id] {
-        if (auto it = running_.find(id); it != running_.end()) end(it->second, EndReason::kExpired);
-      })) {
-    entry.deadline = std::move(*timer);
-  } else {
+  auto timer = loop_.add_timer(duration, [this, id] {
+    if (auto it = entries_.find(id); it != entries_.end()) end(it->second, EndReason::kExpired);
+  });
+  if (!timer) {
     spdlog::error("scenario {}: {}", id, timer.error().message);
     end(entry, EndReason::kError);
-    return reply(std::unexpected(timer.error()));
+    return answer(std::unexpected(timer.error()));
   }
+  entry.deadline = std::move(*timer);
   watch_targets();
   observer_(snapshot(entry));
-  reply(snapshot(entry));
+  answer(snapshot(entry));
+}
+
+/// It ends without ever having acted.
+void Scenarios::abandon(const std::string& id, EndReason reason, const Error& why) {
+  Scenario& record = entries_.find(id)->second.record;
+  record.end_reason = reason;
+  record.state = final_state(record);
+  record.error = why.message;
+  finish(id);
 }
 
 void Scenarios::end(Entry& entry, EndReason reason) {
   if (entry.record.end_reason != EndReason::kNone) return;
   entry.record.end_reason = reason;
-  if (!entry.fault) return;  // still being armed: armed() takes it from here
+  if (schedule_.position(entry.record.id) > 0) {
+    const std::string id = entry.record.id;
+    return abandon(id, reason, {});
+  }
+  if (!entry.fault) return;  // still being planned or armed: that takes it from here
   entry.fault->silence();
   entry.deadline.reset();
   entry.record.state = State::kStopping;
@@ -180,39 +290,45 @@ void Scenarios::end(Entry& entry, EndReason reason) {
 }
 
 void Scenarios::removed(const std::string& id, const Status& status, const Counters& counters) {
-  Entry& entry = running_.find(id)->second;
+  Entry& entry = entries_.find(id)->second;
   entry.record.counters = counters;
   entry.record.achieved = entry.fault->achieved(counters);
-  entry.record.state = status ? final_state(entry.record.end_reason) : State::kFailed;
+  entry.record.state = status ? final_state(entry.record) : State::kFailed;
   if (!status) entry.record.error = status.error().message;
   if (counters.matched == 0) entry.record.warnings.emplace_back("no packet matched: nothing was injected");
-  entry.record.ended_at = system_clock().wall();
   finish(id);
 }
 
 void Scenarios::finish(const std::string& id) {
-  auto it = running_.find(id);
-  const Scenario record = it->second.record;
-  std::vector<Reply> waiting = std::move(it->second.waiting);
-  running_.erase(it);
-  observer_(record);
-  for (Reply& reply : waiting) reply(record);
-  if (running_.empty() && shut_down_done_) std::exchange(shut_down_done_, {})();
+  auto it = entries_.find(id);
+  Entry entry = std::move(it->second);
+  entries_.erase(it);
+  schedule_.release(id);
+  entry.record.ended_at = system_clock().wall();
+  observer_(entry.record);
+  for (Reply& reply : entry.for_the_end) reply(entry.record);
+  if (entries_.empty() && shut_down_done_) std::exchange(shut_down_done_, {})();
+  take_turns();
 }
 
 void Scenarios::stop(std::string_view id, Reply reply) {
-  if (auto it = running_.find(id); it != running_.end()) {
-    it->second.waiting.push_back(std::move(reply));
+  if (auto it = entries_.find(id); it != entries_.end()) {
+    it->second.for_the_end.push_back(std::move(reply));
     return end(it->second, EndReason::kStopped);
   }
   reply(find(id));
 }
 
 void Scenarios::end_all(EndReason reason) {
-  for (auto& [id, entry] : running_) {
+  for (auto& [id, entry] : entries_) {
     if (entry.fault) entry.fault->silence();
   }
-  for (auto& [id, entry] : running_) end(entry, reason);
+  // Those that wait go from the map as they end.
+  std::vector<std::string> ids;
+  for (const auto& [id, entry] : entries_) ids.push_back(id);
+  for (const std::string& id : ids) {
+    if (auto it = entries_.find(id); it != entries_.end()) end(it->second, reason);
+  }
 }
 
 std::vector<std::string> Scenarios::emergency_stop(std::string_view why) {
@@ -221,7 +337,7 @@ std::vector<std::string> Scenarios::emergency_stop(std::string_view why) {
     spdlog::critical("emergency stop: latched in memory only: {}", status.error().message);
   }
   std::vector<std::string> ids;
-  for (const auto& [id, entry] : running_) {
+  for (const auto& [id, entry] : entries_) {
     if (entry.record.end_reason == EndReason::kNone) ids.push_back(id);
   }
   end_all(EndReason::kEmergencyStop);
@@ -229,8 +345,9 @@ std::vector<std::string> Scenarios::emergency_stop(std::string_view why) {
 }
 
 Status Scenarios::rearm() {
-  if (!running_.empty()) {
-    return fail(Errc::kRefused, fmt::format("{} scenarios are still being torn down", running_.size()), {},
+  if (!latch_.engaged()) return {};
+  if (!entries_.empty()) {
+    return fail(Errc::kRefused, fmt::format("{} scenarios are still being torn down", entries_.size()), {},
                 "re-arm when nothing runs", "try again in a moment");
   }
   if (Status status = latch_.release(); !status) return status;
@@ -239,20 +356,39 @@ Status Scenarios::rearm() {
 }
 
 void Scenarios::on_lapse() {
-  if (!running_.empty()) spdlog::error("the lease ran out: {} scenarios end as lapsed", running_.size());
-  end_all(EndReason::kLapsed);
+  if (running() > 0) spdlog::error("the lease ran out: {} scenarios end as lapsed", running());
+  for (auto& [id, entry] : entries_) {
+    if (schedule_.position(id) == 0) end(entry, EndReason::kLapsed);
+  }
   if (lease_ != nullptr) lease_->restart();
 }
 
 void Scenarios::shut_down(std::function<void()> done) {
   shutting_down_ = true;
-  if (running_.empty()) return done();
+  if (entries_.empty()) return done();
   shut_down_done_ = std::move(done);
   end_all(EndReason::kStopped);
 }
 
+std::vector<Schedule::Misfit> Scenarios::configure(const Config& config) {
+  policy_ = std::make_shared<const Policy>(config);
+  schedule_.set_policy(config.chaos_testing);
+  std::vector<Schedule::Misfit> misfits = schedule_.misfits();
+  for (const Schedule::Misfit& misfit : misfits) {
+    Entry& entry = entries_.find(misfit.id)->second;
+    const bool ends = config.chaos_testing.on_reload == OnReload::kEnd;
+    const std::string_view outcome = ends ? "ended" : "kept";
+    spdlog::warn("scenario {} no longer fits the configuration and is {}: {}", misfit.id, outcome, misfit.why.message);
+    entry.record.warnings.push_back(
+        fmt::format("no longer fits the reloaded configuration ({}): {}", outcome, misfit.why.message));
+    if (ends) end(entry, EndReason::kLimit);
+  }
+  take_turns();
+  return misfits;
+}
+
 void Scenarios::watch_targets() {
-  for (auto& [id, entry] : running_) {
+  for (auto& [id, entry] : entries_) {
     if (!entry.fault || entry.record.state != State::kActive) continue;
     const Fault::TargetState state = entry.fault->target_state();
     if (state.gone) {
@@ -265,7 +401,7 @@ void Scenarios::watch_targets() {
       if (!contains(entry.record.warnings, warning)) entry.record.warnings.push_back(warning);
     }
   }
-  if (running_.empty()) {
+  if (running() == 0) {
     watch_.reset();
     return;
   }
@@ -282,10 +418,12 @@ void Scenarios::watch_targets() {
   }
 }
 
-ActiveSet Scenarios::active_set() const { return {running_.size(), latch_.engaged(), audit_broken_}; }
-
 Scenario Scenarios::snapshot(const Entry& entry) const {
   Scenario record = entry.record;
+  if (const unsigned position = schedule_.position(record.id); position > 0) {
+    record.queue_position = position;
+    record.expected_start_at = schedule_.expected_start(record.id, system_clock().wall());
+  }
   if (!entry.fault) return record;
   record.counters = entry.fault->counters();
   record.achieved = entry.fault->achieved(record.counters);
@@ -298,15 +436,13 @@ Scenario Scenarios::snapshot(const Entry& entry) const {
 
 std::vector<Scenario> Scenarios::list() const {
   std::vector<Scenario> all;
-  for (const auto& [id, entry] : running_) all.push_back(snapshot(entry));
+  for (const auto& [id, entry] : entries_) all.push_back(snapshot(entry));
   return all;
 }
 
 Result<Scenario> Scenarios::find(std::string_view id) const {
-  if (auto it = running_.find(id); it != running_.end()) return snapshot(it->second);
+  if (auto it = entries_.find(id); it != entries_.end()) return snapshot(it->second);
   return fail(Errc::kNotFound, "no scenario " + std::string(id), "id", {}, "see `chaosctl list --all`");
 }
-
-std::size_t Scenarios::running() const { return running_.size(); }
 
 }  // namespace chaos

@@ -159,6 +159,15 @@ Result<T> read(const Parameters& values, std::string_view name, Result<T> (*pars
 
 }  // namespace
 
+ParameterPolicy parameter_policy(const KindPolicy& policy) {
+  ParameterPolicy out;
+  out.steps = policy.severity;
+  for (const auto& [name, bounds] : policy.bounds) {
+    out.bounds[name] = {bounds.min.value_or(""), bounds.max.value_or("")};
+  }
+  return out;
+}
+
 std::span<const ParamSpec> common_parameters() { return kCommonParameters; }
 
 Result<std::string> canonical_value(const ParamSpec& spec, std::string_view value) {
@@ -206,6 +215,32 @@ Result<Parameters> resolve_parameters(const KindSpec& kind, const Parameters& gi
     }
   }
   return effective;
+}
+
+Status check_bounds(const KindSpec& kind, const Parameters& effective, const ParameterPolicy& policy) {
+  for (const auto& [name, value] : effective) {
+    const ParamSpec* spec = find_spec(kind, name);
+    if (spec == nullptr) continue;
+    if (Status status = check_bounds(*spec, value, policy); !status) return status;
+  }
+  return {};
+}
+
+int effective_severity(const KindSpec& kind, const Parameters& effective, std::optional<int> severity,
+                       const ParameterPolicy& policy) {
+  constexpr int kHighest = 5;
+  if (severity) return *severity;
+  if (kind.parameters.empty() || !has_order(kind.parameters.front().type)) return kHighest;
+  const ParamSpec& main = kind.parameters.front();
+  const auto found = effective.find(std::string(main.name));
+  const auto value = found == effective.end() ? std::nullopt : std::optional(parse_value(main.type, found->second));
+  if (!value || !*value) return kHighest;
+  for (int level = 1; level <= kHighest; ++level) {
+    const auto preset = choose_value(main, {}, level, policy);
+    const auto step = preset ? parse_value(main.type, *preset) : fail(Errc::kInvalid, "no preset");
+    if (step && (*value)->order <= step->order) return level;
+  }
+  return kHighest;
 }
 
 Status check_policy(const KindSpec& kind, const ParameterPolicy& policy) {

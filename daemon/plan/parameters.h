@@ -14,6 +14,7 @@
 
 #include "base/result.h"
 #include "base/units.h"
+#include "config/config.h"
 #include "plan/kind_spec.h"
 
 namespace chaos {
@@ -29,6 +30,8 @@ struct ParameterPolicy {
   std::map<std::string, std::pair<std::string, std::string>> bounds{};
 };
 
+[[nodiscard]] ParameterPolicy parameter_policy(const KindPolicy& policy);
+
 /// Parameters that every kind has besides its own: max_events.
 [[nodiscard]] std::span<const ParamSpec> common_parameters();
 
@@ -42,6 +45,14 @@ struct ParameterPolicy {
 /// kRefused for an effective value outside the policy's bounds, wherever it comes from.
 [[nodiscard]] Result<Parameters> resolve_parameters(const KindSpec& kind, const Parameters& given,
                                                     std::optional<int> severity, const ParameterPolicy& policy = {});
+
+/// What the limits on severity are held against: the severity that was given, else the lowest one whose preset of the
+/// main parameter is at least the effective value. 5 if that is above all presets, or there are none to compare with.
+[[nodiscard]] int effective_severity(const KindSpec& kind, const Parameters& effective, std::optional<int> severity,
+                                     const ParameterPolicy& policy = {});
+
+/// Resolved values against the policy's bounds alone. Error: kRefused.
+[[nodiscard]] Status check_bounds(const KindSpec& kind, const Parameters& effective, const ParameterPolicy& policy);
 
 /// For use when the configuration is loaded: every name is a parameter of `kind`, every step and bound is a value of
 /// it, bounds are ordered and only on parameters that have an order. Error: kInvalid.

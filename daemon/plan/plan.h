@@ -9,6 +9,7 @@
 
 #include "kernel/interfaces.h"
 #include "kernel/netns.h"
+#include "plan/blast_radius.h"
 #include "plan/kind_spec.h"
 #include "plan/parameters.h"
 #include "plan/scenario.h"
@@ -31,6 +32,10 @@ struct Plan {
   std::vector<PlannedInterface> interfaces;
   /// Open until the plan is dropped; a running fault must not keep it.
   std::shared_ptr<const Netns> netns;
+  int severity = 5;                           ///< what limits on severity are held against
+  Population population;                      ///< what the blast radius counts, as of now
+  Footprint footprint;                        ///< what of it this plan touches
+  std::vector<std::string> protected_things;  ///< that it would touch: "unit sshd.service"
   PlanSummary summary;
   std::vector<std::string> warnings;
 };

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/contains.h"
+#include "plan/services.h"
 
 namespace chaos {
 namespace {
@@ -109,6 +110,42 @@ void choose_directions(std::vector<PlannedInterface>& interfaces, Direction dire
   }
 }
 
+/// What the plan touches, as the blast radius counts it. A namespace belongs to those who live in it. In the host's own
+/// the default route and loopback are everybody's; any other interface is one of its own.
+Footprint footprint_of(const Plan& plan, const std::vector<Member>& inhabitants) {
+  Footprint footprint;
+  if (!plan.netns->is_initial()) {
+    footprint.members = inhabitants;
+    if (inhabitants.empty()) footprint.members = {{fmt::format("network namespace {}", plan.netns->inode()), 1.0, {}}};
+    return footprint;
+  }
+  const bool shared =
+      std::ranges::any_of(plan.interfaces, [](const PlannedInterface& i) { return i.interface.loopback; });
+  if (shared) footprint.members = inhabitants;
+  for (const PlannedInterface& planned : plan.interfaces) {
+    footprint.everything = footprint.everything || planned.host_default_route;
+    if (planned.interface.loopback && !inhabitants.empty()) continue;
+    footprint.members.push_back(
+        {fmt::format("interface {} (ifindex {})", planned.interface.name, planned.interface.ifindex), 1.0, {}});
+  }
+  return footprint;
+}
+
+/// Fills in population, footprint and protected things from one look at the host's processes.
+Status look_around(Plan& plan, const PlanDefaults& defaults) {
+  auto processes = list_user_processes();
+  if (!processes) return std::unexpected(processes.error());
+  plan.population = population_of(resolve_services(defaults.services, *processes), *processes);
+  plan.footprint = footprint_of(plan, plan.population.in_netns(plan.netns->inode()));
+  const auto own = [](const PlannedInterface& i) { return !i.interface.loopback && !i.host_default_route; };
+  const bool shared = !plan.netns->is_initial() || !std::ranges::all_of(plan.interfaces, own);
+  if (shared) plan.protected_things = protected_in(defaults.protect, *processes, {plan.netns->inode()});
+  for (const Member& member : plan.footprint.members) plan.summary.touches.push_back(member.name);
+  if (plan.footprint.everything) plan.summary.touches.emplace_back("everything on this host (its default route)");
+  plan.summary.blast_radius = format_share(blast_share(plan.population, std::span(&plan.footprint, 1)));
+  return {};
+}
+
 void describe(Plan& plan) {
   PlanSummary& summary = plan.summary;
   summary.ownership = to_string(plan.kind->ownership);
@@ -127,6 +164,9 @@ void describe(Plan& plan) {
     summary.notes.emplace_back("later fragments of a datagram carry no ports and never match a port filter");
   }
   summary.notes.emplace_back("one skb may stand for many wire packets (GSO, GRO); *_segments count wire packets");
+  if (!plan.request.severity) {
+    summary.notes.push_back(fmt::format("counts as severity {} where severity is limited", plan.severity));
+  }
   if (plan.request.target.contains("interface") == false) {
     summary.notes.emplace_back("interfaces that are added to the namespace later are not covered");
   }
@@ -163,6 +203,9 @@ Result<Plan> make_plan(const KindSpec& kind, const ScenarioRequest& request, con
     return std::unexpected(status.error());
   }
   choose_directions(plan.interfaces, plan.filter.direction, plan.summary);
+
+  if (Status status = look_around(plan, defaults); !status) return std::unexpected(status.error());
+  plan.severity = effective_severity(kind, plan.parameters, request.severity, defaults.parameters);
 
   if (!plan.request.duration) plan.request.duration = defaults.duration;
   if (!plan.request.seed) plan.request.seed = random_seed();

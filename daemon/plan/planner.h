@@ -3,10 +3,11 @@
 #pragma once
 
 #include <chrono>
-#include <functional>
-#include <string_view>
+#include <map>
+#include <string>
 
 #include "base/result.h"
+#include "config/config.h"
 #include "plan/plan.h"
 
 namespace chaos {
@@ -15,6 +16,8 @@ namespace chaos {
 struct PlanDefaults {
   std::chrono::nanoseconds duration = std::chrono::seconds(300);
   ParameterPolicy parameters;  ///< of the requested kind
+  std::map<std::string, Service> services;
+  Protect protect;
 };
 
 /// Errors: kInvalid with the field, kNotFound (target), kUnsupported (target key or kind that this version or host

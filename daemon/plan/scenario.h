@@ -88,6 +88,8 @@ struct PlanSummary {
   std::vector<std::string> interfaces;            ///< "eth1 (ifindex 5) in netns 4026531840"
   std::vector<std::string> peers;                 ///< resolved prefixes
   std::map<std::string, std::string> parameters;  ///< effective values, canonical
+  std::vector<std::string> touches;               ///< "service nginx": what the blast radius counts
+  std::string blast_radius;                       ///< its share, by itself: "0.33"
   std::vector<std::string> notes;                 ///< what a user should know: lo counted once, fragments, ...
 };
 
@@ -102,7 +104,8 @@ struct Scenario {
   std::optional<WallTime> started_at;
   std::optional<WallTime> ends_at;
   std::optional<WallTime> ended_at;
-  std::optional<unsigned> queue_position;
+  std::optional<unsigned> queue_position;       ///< 1: next
+  std::optional<WallTime> expected_start_at;    ///< while queued, if none of those before it ends early
   std::map<std::string, std::string> achieved;  ///< requested beside measured, per kind
   Counters counters;
   std::vector<std::string> warnings;

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <system_error>
 
-#include "safety/proc_tree.h"
+#include "kernel/proc_tree.h"
 
 namespace chaos {
 namespace {

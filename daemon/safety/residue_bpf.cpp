@@ -12,8 +12,8 @@
 #include <thread>
 
 #include "base/unique_fd.h"
+#include "kernel/proc_tree.h"
 #include "safety/bpf_uapi.h"
-#include "safety/proc_tree.h"
 #include "safety/residue_parts.h"
 
 namespace chaos::residue {

@@ -6,7 +6,7 @@
 #include <optional>
 #include <system_error>
 
-#include "safety/proc_tree.h"
+#include "kernel/proc_tree.h"
 #include "safety/residue_parts.h"
 
 namespace chaos::residue {

@@ -17,8 +17,8 @@
 #include <utility>
 
 #include "base/unique_fd.h"
+#include "kernel/proc_tree.h"
 #include "safety/bpf_uapi.h"
-#include "safety/proc_tree.h"
 #include "safety/residue_parts.h"
 
 namespace chaos::residue {

@@ -26,10 +26,15 @@ Result<std::unique_ptr<Recorder>> Recorder::open(const std::filesystem::path& fi
 }
 
 void Recorder::audit(AuditEntry entry) {
-  disk_.post([this, entry = std::move(entry)] {
+  audit(std::move(entry), [](const Status&) {});
+}
+
+void Recorder::audit(AuditEntry entry, std::move_only_function<void(Status)> done) {
+  disk_.post([this, entry = std::move(entry), done = std::move(done)]() mutable {
     auto seq = audit_->append(entry);
     if (!seq) spdlog::critical("audit: {}", seq.error().message);
     audit_broken_.store(!seq);
+    done(seq ? Status{} : std::unexpected(seq.error()));
   });
 }
 

@@ -28,6 +28,8 @@ class Recorder {
   ~Recorder();
 
   void audit(AuditEntry entry);
+  /// The same; `done` is called on the disk thread once it is durable, or with why it is not.
+  void audit(AuditEntry entry, std::move_only_function<void(Status)> done);
   void record(ScenarioRow row);
   /// Calls `done` on the disk thread once everything that came before has been written, or has failed to be.
   void flush(std::move_only_function<void()> done);

@@ -15,7 +15,7 @@
 #include <optional>
 
 #include "base/unique_fd.h"
-#include "safety/proc_tree.h"
+#include "kernel/proc_tree.h"
 #include "safety/protected.h"
 #include "tests/support/child.h"
 #include "tests/support/kernel_test.h"

@@ -26,7 +26,8 @@ struct Response {
 class Daemon {
  public:
   struct Setup {
-    std::string config = "chaos_testing: {max_concurrent_scenarios: 64}\n";
+    /// A test's namespaces are a large part of a small machine: the limits are not what most tests are about.
+    std::string config = "chaos_testing: {max_concurrent_scenarios: 64, blast_radius_limit: 1}\n";
     std::vector<std::string> wrapper;  ///< command that chaosd is started by (setpriv, prlimit, gdb)
     std::vector<std::string> arguments;
     std::optional<std::string> instance;

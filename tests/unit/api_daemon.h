@@ -109,6 +109,25 @@ class FakeDaemon {
                   {"active", 0},    {"lease_margin_ms", 700}, {"uptime_seconds", 1.5}};
     };
     backend.kinds = [] { return std::vector<const KindSpec*>{&full_kind()}; };
+    backend.kind_policy = [](std::string_view) {
+      return json{{"enabled", true},
+                  {"severity_levels", {1, 2}},
+                  {"blast_radius_limit", "30%"},
+                  {"bounds", {{"rate", {{"max", "1"}}}}},
+                  {"severity", json::object()}};
+    };
+    backend.services = [](Backend::JsonReply reply) {
+      reply(json{{"services",
+                  {{{"name", "web"},
+                    {"place", "unit nginx.service"},
+                    {"running", true},
+                    {"pids", {7}},
+                    {"cgroup", "/system.slice/nginx.service"},
+                    {"netns", {4026531840}},
+                    {"ports", {80}},
+                    {"weight", 1.0},
+                    {"touched_by", json::array()}}}}});
+    };
     backend.features = [this](Backend::JsonReply reply) {
       if (refusal) return reply(std::unexpected(*refusal));
       reply(json{

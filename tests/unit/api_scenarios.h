@@ -32,6 +32,7 @@ inline Scenario full_scenario() {
   scenario.ends_at = created + std::chrono::minutes(5);
   scenario.ended_at = WallTime(std::chrono::milliseconds(1795502080000));
   scenario.queue_position = 1;
+  scenario.expected_start_at = scenario.created_at;
   scenario.achieved = {{"probability", "9.98%"}};
   scenario.counters.injected = 4;
   scenario.warnings = {"lo counts each packet once"};

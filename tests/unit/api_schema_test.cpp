@@ -226,8 +226,8 @@ TEST(ScenarioSchema, HasExactlyThePropertiesThatThePublishedSchemaLists) {
   compare(scenario.at("plan"), "Plan");
   compare(scenario.at("counters"), "Counters");
   compare(to_json(full_scenario().request), "ScenarioRequest");
-  compare(to_json(full_kind()), "Kind");
-  compare(to_json(full_kind()).at("parameters").at(0), "Parameter");
+  compare(to_json(full_kind(), json::object()), "Kind");
+  compare(to_json(full_kind(), json::object()).at("parameters").at(0), "Parameter");
 }
 
 TEST(ScenarioSchema, LeavesOutWhatIsAbsent) {
@@ -254,7 +254,7 @@ TEST(ScenarioSchema, UsesTheContractsTerms) {
 }
 
 TEST(KindSchema, SpreadsPresetsOverFiveSeverities) {
-  const json kind = to_json(full_kind());
+  const json kind = to_json(full_kind(), json::object());
   EXPECT_EQ(kind["name"], "packet_loss");
   EXPECT_EQ(kind["targets"], (json{"interface", "netns", "peer", "port", "local-port", "protocol", "direction"}));
   EXPECT_EQ(kind["features"], (json{"tcx"}));
@@ -264,6 +264,14 @@ TEST(KindSchema, SpreadsPresetsOverFiveSeverities) {
   EXPECT_EQ(parameter["severity"]["3"], "10%");
   EXPECT_EQ(parameter["severity"]["5"], "50%");
   EXPECT_EQ(parameter["default"], "10%");
+}
+
+TEST(KindSchema, ScalesOfTheConfigurationGoBeforeTheKindsOwn) {
+  const json scale{{"1", "2%"}, {"2", "2%"}, {"3", "3%"}, {"4", "4%"}, {"5", "4%"}};
+  const std::string name = to_json(full_kind(), json::object())["parameters"][0]["name"];
+  const json kind = to_json(full_kind(), {{"enabled", false}, {"severity", {{name, scale}}}});
+  EXPECT_EQ(kind["parameters"][0]["severity"], scale);
+  EXPECT_EQ(kind["policy"], (json{{"enabled", false}}));
 }
 
 TEST(KindSchema, CommonParametersAreDescribed) {

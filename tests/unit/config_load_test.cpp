@@ -81,19 +81,18 @@ chaos_testing:
     packet_loss: {enabled: true, severity_levels: [1], blast_radius_limit: 50%}
     latency_injection: {enabled: false}
 services:
-  redis: {unit: redis.service}
+  redis: {unit: redis.service, health: {type: unit}}
 protect:
   ports: [22]
   uids: [0]
+  paths: [/srv]
 webhooks:
   - url: https://example.com/hook
 )",
                                    kFile);
   ASSERT_TRUE(report) << messages(report.error());
-  EXPECT_THAT(report->not_in_effect,
-              ElementsAre("chaos_testing.queue_limit", "chaos_testing.scenarios.packet_loss.blast_radius_limit",
-                          "chaos_testing.scenarios.latency_injection.enabled", "services.redis.unit", "protect.uids",
-                          "webhooks[0].url"));
+  EXPECT_THAT(report->not_in_effect, ElementsAre("chaos_testing.scenarios.latency_injection.enabled",
+                                                 "services.redis.health.type", "protect.paths", "webhooks[0].url"));
   EXPECT_FALSE(report->config.chaos_testing.scenarios.at("latency_injection").enabled);
   EXPECT_EQ(report->config.services.at("redis").unit, "redis.service");
   EXPECT_THAT(report->config.webhooks, testing::SizeIs(1));

@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include "safety/proc_tree.h"
+#include "kernel/proc_tree.h"
 #include "safety/protected.h"
 #include "tests/support/proc_fixture.h"
 

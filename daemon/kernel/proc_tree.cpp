@@ -1,4 +1,4 @@
-#include "safety/proc_tree.h"
+#include "kernel/proc_tree.h"
 
 #include <fcntl.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
 // Reading a /proc tree: processes, their names, sockets and TCP rows. Every function takes the root, so that tests
-// can give a fixture. Nothing is kept open. Any thread; internal to safety/.
+// can give a fixture. Nothing is kept open. Any thread.
 #pragma once
 
 #include <sys/types.h>

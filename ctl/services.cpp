@@ -1,0 +1,42 @@
+// services: the configured services as they are now.
+#include "ctl/command.h"
+#include "ctl/json_text.h"
+
+namespace chaos::ctl {
+namespace {
+
+Outcome<Exit> run_services(Context& context) {
+  const Outcome<Json> answer = context.client.get("/api/services");
+  if (!answer) return std::unexpected(answer.error());
+  if (context.json()) {
+    context.print_json(*answer);
+    return Exit::kDone;
+  }
+  Table table({"SERVICE", "WHERE", "STATE", "PROCESSES", "PORTS", "WEIGHT", "TOUCHED BY", "PROBLEM"});
+  for (const Json& service : list_at(*answer, "services")) {
+    const bool running = flag_at(service, "running");
+    table.add({{text_of(service, "name")},
+               {text_of(service, "place")},
+               {running ? "running" : "not running", running ? Colour::kGreen : Colour::kRed},
+               {text_of(service, "pids")},
+               {text_of(service, "ports")},
+               {text_of(service, "weight")},
+               {text_of(service, "touched_by"), Colour::kYellow},
+               {text_of(service, "problem"), Colour::kYellow}});
+  }
+  if (table.empty()) {
+    context.out << "No services are configured: see services in chaosd.yaml(5).\n";
+  } else {
+    table.print(context.out, context.colour);
+  }
+  return Exit::kDone;
+}
+
+}  // namespace
+
+std::vector<Command> service_commands() {
+  return {make_command("services", "List the configured services: where they run, whether they do, what touches them",
+                       run_services)};
+}
+
+}  // namespace chaos::ctl

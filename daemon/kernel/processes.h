@@ -1,0 +1,48 @@
+// Processes: one look at all user processes of the host, with what targets and services are told apart by. Any thread;
+// blocks on /proc (a millisecond per few hundred processes). Network namespaces of others need CAP_SYS_PTRACE.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+
+namespace chaos {
+
+struct Process {
+  pid_t pid = 0;
+  pid_t parent = 0;
+  uid_t uid = 0;           ///< effective
+  std::string comm;        ///< at most 15 bytes
+  std::string executable;  ///< absolute path, without " (deleted)"; empty if unknown
+  /// Path in the cgroup tree, from its root: of cgroup v2, else (v1, hybrid with all in the root) of the hierarchy that
+  /// systemd names, else of the first controller that has a path; "/" if none has.
+  std::string cgroup;
+  std::optional<std::uint64_t> netns;  ///< inode of its network namespace
+};
+
+/// User processes by pid; kernel threads and zombies are left out. Those that end meanwhile may be missing. Error:
+/// kInternal if `proc` cannot be read.
+[[nodiscard]] Result<std::vector<Process>> list_user_processes(const std::filesystem::path& proc = "/proc");
+
+/// When the process started; empty if it is gone. To 1/CLK_TCK s.
+[[nodiscard]] std::optional<WallTime> start_time(pid_t pid, const std::filesystem::path& proc = "/proc");
+
+/// `pid` and all below it, out of `all`; empty if `pid` is not among them.
+[[nodiscard]] std::vector<pid_t> with_descendants(const std::vector<Process>& all, pid_t pid);
+
+/// True for `parent` itself and what is below it: "/a/b" is in "/a", "/ab" is not.
+[[nodiscard]] bool cgroup_contains(std::string_view parent, std::string_view path);
+
+/// The path that counts, of the text of /proc/PID/cgroup (see Process::cgroup).
+[[nodiscard]] std::string cgroup_of(std::string_view text);
+
+}  // namespace chaos

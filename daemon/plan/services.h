@@ -1,0 +1,53 @@
+// Services: what `services:` of the configuration names, found on this host, and what the blast radius counts. Looks at
+// /proc once; blocks (worker thread). The network namespaces of others need CAP_SYS_PTRACE.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "config/config.h"
+#include "kernel/processes.h"
+#include "plan/blast_radius.h"
+
+namespace chaos {
+
+/// One configured service at this moment.
+struct ServiceState {
+  std::string name;
+  std::string place;              ///< "unit nginx.service": what the configuration says
+  std::string cgroup;             ///< where its first process is; empty if none runs
+  std::vector<pid_t> pids;        ///< ascending; empty: it does not run
+  std::set<std::uint64_t> netns;  ///< inodes of the network namespaces that they live in
+  std::vector<std::uint16_t> ports;
+  double weight = 1.0;
+  std::string problem;  ///< why nothing was found, and what to do; empty if it runs
+};
+
+using ServiceConfigs = std::map<std::string, Service>;
+
+/// Where the configured places are looked for; other roots in tests.
+struct HostPaths {
+  std::filesystem::path proc = "/proc";
+};
+
+/// All configured services, by name. `processes` is list_user_processes() of now. Reads pid files.
+[[nodiscard]] std::vector<ServiceState> resolve_services(const ServiceConfigs& configs,
+                                                         const std::vector<Process>& processes,
+                                                         const HostPaths& paths = {});
+
+/// What the blast radius counts: the configured services or, with none configured, the units (else leaf cgroups) of
+/// the host that have processes, each of weight 1.
+[[nodiscard]] Population population_of(const std::vector<ServiceState>& services,
+                                       const std::vector<Process>& processes);
+
+/// Protected things that live in one of these network namespaces: "unit sshd.service", "uid 0".
+[[nodiscard]] std::vector<std::string> protected_in(const Protect& protect, const std::vector<Process>& processes,
+                                                    const std::set<std::uint64_t>& namespaces);
+
+}  // namespace chaos
