@@ -213,7 +213,6 @@ void Daemon::stop() {
 }
 
 void Daemon::write_ahead(const Scenario& scenario, std::move_only_function<void(Status)> done) {
-  recorder_->record(row_of(scenario));
   AuditEntry entry;
   entry.time = system_clock().wall();
   entry.uid = scenario.owner.uid;

@@ -194,6 +194,7 @@ void Scenarios::arm(const std::string& id, AdmittedPlan admitted, Reply reply) {
   Entry& entry = entries_.find(id)->second;
   entry.arming = std::make_unique<Arming>();
   entry.arming->reply = std::move(reply);
+  observer_(entry.record);
   // Both at once: the disk and the kernel take their time, and nothing acts before both are through.
   worker_.post([this, id, admitted = std::move(admitted), caller = entry.record.owner] {
     Result<std::shared_ptr<Fault>> fault = injector_.prepare(admitted, caller);

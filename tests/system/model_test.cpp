@@ -159,6 +159,7 @@ class Model : public ::testing::Test {
   struct View {
     std::set<unsigned> running;
     std::map<unsigned, unsigned> waiting;  ///< by position
+    bool between = false;                  ///< one takes its turn, or is being torn down
     friend bool operator==(const View&, const View&) = default;
   };
   [[nodiscard]] View view_of_daemon() const {
@@ -168,8 +169,10 @@ class Model : public ::testing::Test {
       const unsigned number = numbers_.at(id_of(scenario)).first;
       if (scenario.contains("queue_position")) {
         view.waiting[scenario["queue_position"].get<unsigned>()] = number;
-      } else {
+      } else if (scenario.value("state", "") == "active") {
         view.running.insert(number);
+      } else {
+        view.between = true;
       }
     }
     return view;
@@ -185,7 +188,7 @@ class Model : public ::testing::Test {
   void expect_equal(bool in_kernel) const {
     ASSERT_TRUE(eventually([&] { return view_of_daemon() == view_of_model(); }))
         << daemon_->get("/api/chaos/scenarios").text << '\n'
-        << ::testing::PrintToString(model_->running()) << ::testing::PrintToString(model_->waiting());
+        << ::testing::PrintToString(model_->running()) << ::testing::PrintToString(model_->waiting()) << daemon_->log();
     if (!in_kernel) return;
     std::set<unsigned> devices;
     for (const unsigned number : model_->running()) devices.insert(numbers_.at(ids_.at(number)).second);

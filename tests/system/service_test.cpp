@@ -141,7 +141,7 @@ TEST(Service, ReloadTakesEffectOrChangesNothing) {
     EXPECT_EQ(second.body.value("rule", ""), "chaos_testing.max_concurrent_scenarios") << when << second.text;
     EXPECT_EQ(daemon.scenario(first).value("state", ""), "active") << when;
   };
-  daemon.write_config("chaos_testing: {max_concurrent_scenarios: 1}\n");
+  daemon.write_config("chaos_testing: {max_concurrent_scenarios: 1, queue_limit: 0, blast_radius_limit: 1}\n");
   daemon.signal(SIGHUP);
   ASSERT_TRUE(eventually([&] { return daemon.log().contains("configuration reloaded"); })) << daemon.log();
   expect_limit_of_one("after SIGHUP");
@@ -162,7 +162,7 @@ TEST(Service, ReloadTakesEffectOrChangesNothing) {
     EXPECT_TRUE(answer.body.value("detail", "").contains("chaosd.yaml:")) << answer.text;
     expect_limit_of_one(broken);
   }
-  daemon.write_config("chaos_testing: {max_concurrent_scenarios: 2}\n");
+  daemon.write_config("chaos_testing: {max_concurrent_scenarios: 2, blast_radius_limit: 1}\n");
   const Response answer = daemon.post("/api/config/reload");
   EXPECT_EQ(answer.status, 200) << answer.text;
   EXPECT_EQ(answer.body.value("reloaded", false), true) << answer.text;
