@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <nlohmann/json_fwd.hpp>
@@ -14,6 +15,7 @@
 #include "api/router.h"
 #include "api/routes.h"
 #include "api/server.h"
+#include "audit_trail.h"
 #include "base/event_loop.h"
 #include "base/log.h"
 #include "base/result.h"
@@ -53,12 +55,13 @@ class Daemon {
   [[nodiscard]] Backend make_backend();
   void bind_scenarios(Backend& backend);
   void bind_host(Backend& backend);
+  void bind_audit(Backend& backend);
   Status adopt_history();
   void on_change(const Scenario& scenario);
   void reload(Backend::JsonReply reply);
   Status apply(ConfigReport report);
   void set_status() const;
-  void stop();
+  void stop(std::string_view why);
   [[nodiscard]] nlohmann::json health() const;
   void list(bool include_ended, Backend::JsonReply reply);
   void find(std::string id, Backend::JsonReply reply);
@@ -73,6 +76,7 @@ class Daemon {
   std::vector<EventLoop::SourcePtr> signals_;
   std::optional<Latch> latch_;
   std::unique_ptr<Recorder> recorder_;
+  std::unique_ptr<AuditTrail> trail_;
   std::unique_ptr<Injector> injector_;
   std::unique_ptr<Lease> lease_;
   std::unique_ptr<EventHub> events_;

@@ -16,6 +16,8 @@ using nlohmann::json;
 constexpr std::size_t kMaxReason = 1024;
 constexpr std::size_t kAuditDefault = 100;
 constexpr std::size_t kAuditMost = 1000;
+/// Status of an audit entry that is written before the action (102 Processing, RFC 2518).
+constexpr int kProcessing = 102;
 
 Result<bool> bool_query(const HttpRequest& request, const std::string& name, bool otherwise) {
   const auto found = request.query.find(name);
@@ -109,17 +111,24 @@ void Handlers::find(const HttpRequest& request, Respond respond) const {
 void Handlers::start(const HttpRequest& request, Respond respond) const {
   auto asked = scenario_of(request);
   if (!asked) return respond(problem_response(std::move(asked.error()), request.request_id));
-  std::string detail = describe(*asked);
-  backend_.start(std::move(*asked), request.caller,
-                 [id = request.request_id, detail = std::move(detail),
-                  respond = std::move(respond)](Result<Scenario> scenario) mutable {
-                   if (!scenario) {
-                     return respond(noted(problem_response(std::move(scenario.error()), id), "", detail));
-                   }
-                   auto response = json_response(201, to_json(*scenario));
-                   response.headers.emplace_back("Location", "/api/chaos/scenarios/" + scenario->id);
-                   respond(noted(std::move(response), scenario->id, detail));
-                 });
+  AuditEntry asked_for = origin_of(request, "start_scenario");
+  asked_for.time = system_clock().wall();
+  asked_for.status = kProcessing;
+  asked_for.detail = describe(*asked).substr(0, kMaxAuditDetail);
+  std::string detail = asked_for.detail;
+  auto reply = [id = request.request_id, detail = std::move(detail),
+                respond = std::move(respond)](Result<Scenario> scenario) mutable {
+    if (!scenario) return respond(noted(problem_response(std::move(scenario.error()), id), "", detail));
+    auto response = json_response(201, to_json(*scenario));
+    response.headers.emplace_back("Location", "/api/chaos/scenarios/" + scenario->id);
+    respond(noted(std::move(response), scenario->id, detail));
+  };
+  backend_.audit_first(std::move(asked_for),
+                       [start = backend_.start, asked = std::move(*asked), caller = request.caller,
+                        reply = std::move(reply)](Status recorded) mutable {
+                         if (!recorded) return reply(std::unexpected(std::move(recorded.error())));
+                         start(std::move(asked), caller, std::move(reply));
+                       });
 }
 
 void Handlers::plan(const HttpRequest& request, Respond respond) const {
@@ -221,6 +230,12 @@ void Handlers::audit(const HttpRequest& request, Respond respond) const {
                    for (const AuditEntry& entry : *result) entries.push_back(to_json(entry));
                    respond(json_response(200, {{"entries", std::move(entries)}}));
                  });
+}
+
+void Handlers::verify_audit(const HttpRequest& request, Respond respond) const {
+  backend_.verify_audit([id = request.request_id, respond = std::move(respond)](auto result) mutable {
+    respond(result ? json_response(200, to_json(*result)) : problem_response(std::move(result.error()), id));
+  });
 }
 
 void Handlers::log_level(const HttpRequest&, Respond respond) const {
