@@ -128,7 +128,8 @@ Status AuditVerifier::check_row() {
   const bool bare = rows_.is_null(kPrevHash) && rows_.is_null(kHash);
   const auto previous = read_hash(rows_, kPrevHash);
   const auto hash = read_hash(rows_, kHash);
-  if (entry.seq <= unchained_to_ && bare) {
+  const bool was_chained = remembered_ && remembered_->seq == entry.seq;
+  if (entry.seq <= unchained_to_ && bare && !was_chained) {
     ++result_.unchained;
   } else if (entry.seq > unchained_to_ && bare) {
     found(entry.seq, AuditFault::kInserted);

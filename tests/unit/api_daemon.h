@@ -62,12 +62,24 @@ class FakeDaemon {
   bool late = false;
   std::string level = "info";
   std::pair<std::size_t, std::int64_t> audit_page;  ///< limit and before
+  std::vector<AuditEntry> announced;                ///< by audit_first
+  std::optional<Error> audit_refusal;               ///< of audit_first
+  Result<AuditVerification> verification =
+      AuditVerification{.checked = 12,
+                        .unchained = 3,
+                        .head = {std::byte{0x01}, std::byte{0xfe}},
+                        .problem = AuditVerification::Problem{13, AuditFault::kAltered}};
 
   static constexpr const char* kRequest =
       R"({"kind": "packet_loss", "target": {"interface": "eth0"}, "reason": "why"})";
 
  private:
   void bind_scenarios() {
+    backend.audit_first = [this](AuditEntry entry, std::move_only_function<void(Status)> reply) {
+      announced.push_back(std::move(entry));
+      if (audit_refusal) return reply(std::unexpected(*audit_refusal));
+      reply({});
+    };
     backend.start = [this](ScenarioRequest request, const Caller&, Backend::ScenarioReply reply) {
       if (refusal) return reply(std::unexpected(*refusal));
       started.push_back(request);
@@ -124,8 +136,10 @@ class FakeDaemon {
       entry.seq = 7;
       entry.login_uid = 1000;
       entry.comm = entry.socket = entry.scenario_id = entry.detail = "x";
+      entry.hash = AuditHash{std::byte{0xab}};
       reply(std::vector<AuditEntry>{entry});
     };
+    backend.verify_audit = [this](Backend::AuditVerifyReply reply) { reply(verification); };
     backend.log_level = [this] { return level; };
     backend.set_log_level = [this](std::string_view to) -> Status {
       if (to != "debug") return fail(Errc::kInvalid, "unknown level", "level", "one of trace, debug, ...");

@@ -169,6 +169,47 @@ TEST_F(Routes, AuditIsPaged) {
   EXPECT_EQ(daemon.audit_page, std::pair(std::size_t{5}, std::int64_t{77}));
 }
 
+TEST_F(Routes, AuditEntriesShowTheirHash) {
+  EXPECT_EQ(get("/api/audit")["entries"][0]["hash"], "ab" + std::string(62, '0'));
+}
+
+TEST_F(Routes, AuditIsVerified) {
+  EXPECT_EQ(get("/api/audit/verify"), (json{{"ok", false},
+                                            {"checked", 12},
+                                            {"unchained", 3},
+                                            {"head", "01fe" + std::string(60, '0')},
+                                            {"problem", {{"seq", 13}, {"what", "altered"}}}}));
+  daemon.thread().call([this] { daemon.verification->problem.reset(); });
+  const json whole = get("/api/audit/verify");
+  EXPECT_EQ(whole["ok"], true);
+  EXPECT_FALSE(whole.contains("problem"));
+  daemon.thread().call([this] { daemon.verification = fail(Errc::kUnavailable, "chaosd is shutting down"); });
+  EXPECT_EQ(daemon.ask("GET", "/api/audit/verify").status, 503);
+  EXPECT_EQ(daemon.ask("GET", "/api/audit/verify?from=1").status, 400);
+}
+
+TEST_F(Routes, StartIsOnRecordBeforeItIsDone) {
+  daemon.thread().call([this] { daemon.audit_refusal = Error{.code = Errc::kRefused, .message = "m", .rule = "r"}; });
+  const Reply refused = daemon.ask("POST", "/api/chaos/scenarios", FakeDaemon::kRequest);
+  EXPECT_EQ(refused.status, 409);
+  EXPECT_EQ(json::parse(refused.body)["rule"], "r");
+  EXPECT_TRUE(daemon.started.empty());
+  ASSERT_EQ(daemon.announced.size(), 1U);
+  const AuditEntry& entry = daemon.announced[0];
+  EXPECT_EQ(entry.action, "start_scenario");
+  EXPECT_EQ(entry.status, 102);
+  EXPECT_EQ(entry.request_id, refused.headers.at("x-request-id"));
+  EXPECT_EQ(entry.user, me());
+  EXPECT_EQ(entry.socket, daemon.path());
+  EXPECT_NE(entry.time, WallTime{});
+  EXPECT_EQ(entry.detail, "packet_loss on interface=eth0: mode=armed reason=why");
+
+  daemon.thread().call([this] { daemon.audit_refusal.reset(); });
+  EXPECT_EQ(daemon.ask("POST", "/api/chaos/scenarios", FakeDaemon::kRequest).status, 201);
+  EXPECT_EQ(daemon.announced.size(), 2U);
+  EXPECT_EQ(daemon.started.size(), 1U);
+}
+
 TEST_F(Routes, RefusesBadQueries) {
   for (const char* target :
        {"/api/audit?limit=0", "/api/audit?limit=1001", "/api/audit?limit=x", "/api/audit?limit=", "/api/audit?before=0",
