@@ -113,15 +113,16 @@ TEST_F(AuditLog, SignalsAreOnRecord) {
 
 TEST_F(AuditLog, ChangeBehindItsBackIsFound) {
   const std::string chaosctl = CHAOS_BIN_DIR "/chaosctl --socket " + daemon_->socket() + " audit --verify";
-  (void)daemon_->stop_scenario(start());
+  const std::string id = start();
+  (void)daemon_->stop_scenario(id);
   EXPECT_TRUE(run(chaosctl));
   const auto sql = run("sqlite3 " + (daemon_->state_dir() / "chaosd.db").string() +
                        " \"PRAGMA busy_timeout = 5000; DROP TRIGGER audit_no_update; UPDATE audit SET uid = 4242 WHERE "
                        "action = 'stop_scenario'\"");
   ASSERT_TRUE(sql) << sql.error().message;
-  const auto seq = entry_of(*daemon_, "start_scenario", "").value("seq", 0);
-  ASSERT_GT(seq, 0);
+  const auto seq = entry_of(*daemon_, "stop_scenario", id).value("seq", 0);
   const json verdict = daemon_->get("/api/audit/verify").body;
+  EXPECT_EQ(verdict.at("problem").value("seq", -1), seq) << verdict.dump(1);
   EXPECT_EQ(verdict.value("ok", true), false) << verdict.dump(1);
   EXPECT_EQ(verdict.at("problem").value("what", ""), "altered") << verdict.dump(1);
   EXPECT_FALSE(run(chaosctl));
@@ -217,8 +218,7 @@ TEST_F(FullDisk, EmergencyStopWorks) {
   expect_whole();
 }
 
-// The next start finds by itself that there is room.
-TEST_F(FullDisk, StartHealsToo) {
+TEST_F(FullDisk, StartsAtOnceWhenThereIsRoom) {
   fill();
   expect_refused();
   make_room();
