@@ -28,7 +28,8 @@ Result<std::unique_ptr<AuditTrail>> AuditTrail::create(EventLoop& loop, Recorder
   if (!journal) return std::unexpected(journal.error());
   // What the journal does not take is not said in the log: that may go the same way, and would wait there.
   recorder.on_audited([journal = std::make_shared<const AuditJournal>(std::move(*journal))](const AuditEntry& entry) {
-    if (logs_to_journal()) (void)journal->write(entry);
+    if (!logs_to_journal()) return;
+    [[maybe_unused]] const Status status = journal->write(entry);
   });
   std::unique_ptr<AuditTrail> trail(new AuditTrail(loop, recorder));
   auto watch = loop.add_timer(kRetryPeriod, [self = trail.get()] { self->watch(); });

@@ -37,7 +37,7 @@ Result<std::unique_ptr<Recorder>> Recorder::open(const std::filesystem::path& fi
 }
 
 void Recorder::audit(AuditEntry entry) {
-  disk_.post([this, entry = std::move(entry)]() mutable { (void)writer_.write(std::move(entry)); });
+  audit_first(std::move(entry), [](const Status&) {});  // the writer logs it, and keeps the entry
 }
 
 void Recorder::audit_first(AuditEntry entry, std::move_only_function<void(Status)> done) {
@@ -47,7 +47,7 @@ void Recorder::audit_first(AuditEntry entry, std::move_only_function<void(Status
 
 void Recorder::retry() {
   disk_.post([this] {
-    if (writer_.broken()) (void)writer_.retry();
+    [[maybe_unused]] const Status status = writer_.broken() ? writer_.retry() : Status{};
     if (!rows_.empty()) write_rows();
   });
 }
