@@ -1,6 +1,7 @@
 // health, audit, log-level, reload: the daemon itself.
 #include <algorithm>
 #include <array>
+#include <chrono>
 
 #include <fmt/format.h>
 
@@ -14,6 +15,9 @@ namespace {
 constexpr std::array<std::string_view, 10> kHealthOrder{"status",          "version",       "instance", "armed",
                                                         "latched",         "latch_reason",  "active",   "queued",
                                                         "lease_margin_ms", "uptime_seconds"};
+
+/// Some 100 million entries.
+constexpr std::chrono::minutes kVerifyTimeout{15};
 
 void print_health(const Context& context, const Json& health, bool good) {
   Table table({"", ""});
@@ -50,15 +54,43 @@ Outcome<Exit> run_health(Context& context) {
 
 struct AuditOptions {
   unsigned limit = 100;
+  bool verify = false;
 };
 
 void audit_options(CLI::App& app, AuditOptions& options) {
-  app.add_option("--limit", options.limit, "At most this many entries, the newest ones")
-      ->check(CLI::Range(1U, 1000U))
-      ->capture_default_str();
+  auto* limit = app.add_option("--limit", options.limit, "At most this many entries, the newest ones")
+                    ->check(CLI::Range(1U, 1000U))
+                    ->capture_default_str();
+  app.add_flag("--verify", options.verify, "Check that no entry was altered, removed or inserted")->excludes(limit);
+}
+
+Outcome<Exit> verify_audit(Context& context) {
+  context.client.set_timeout(kVerifyTimeout);
+  const Outcome<Json> answer = context.client.get("/api/audit/verify");
+  if (!answer) return std::unexpected(answer.error());
+  const bool good = flag_at(*answer, "ok");
+  if (context.json()) {
+    context.print_json(*answer);
+    return good ? Exit::kDone : Exit::kFailed;
+  }
+  const std::uint64_t checked = number_at(*answer, "checked");
+  const std::uint64_t unchained = number_at(*answer, "unchained");
+  std::string counts = fmt::format("{} {} checked", checked, checked == 1 ? "entry" : "entries");
+  if (unchained > 0) counts += fmt::format(", {} before them have no hash", unchained);
+  if (good) {
+    context.out << context.paint("The audit log is intact", Colour::kGreen)
+                << fmt::format(": {}; head {}\n", counts, printable(text_of(*answer, "head")));
+    return Exit::kDone;
+  }
+  const Json& problem = member(*answer, "problem");
+  context.out << context.paint("The audit log is not as it was written", Colour::kRed)
+              << fmt::format(": entry {}: {} ({})\n", printable(text_of(problem, "seq")),
+                             printable(text_of(problem, "what")), counts);
+  return Exit::kFailed;
 }
 
 Outcome<Exit> run_audit(Context& context, const AuditOptions& options) {
+  if (options.verify) return verify_audit(context);
   const Outcome<Json> answer = context.client.get(fmt::format("/api/audit?limit={}", options.limit));
   if (!answer) return std::unexpected(answer.error());
   if (context.json()) {
@@ -135,8 +167,8 @@ Outcome<Exit> run_reload(Context& context) {
 
 std::vector<Command> daemon_commands() {
   return {
-      make_command<AuditOptions>("audit", "Print who did what: the newest entries of the audit log", audit_options,
-                                 run_audit),
+      make_command<AuditOptions>("audit", "Print who did what, the newest entries of the audit log, or check the log",
+                                 audit_options, run_audit),
       make_command("health", "Tell how the daemon is and whether chaos is going on", run_health),
       make_command<LevelOptions>("log-level", "Print or change the daemon's log level", level_options, run_log_level),
       make_command("reload", "Make the daemon read its configuration again; a bad one changes nothing", run_reload),

@@ -13,6 +13,7 @@
 #include "base/units.h"
 #include "daemon.h"
 #include "fault/registry.h"
+#include "safety/admission.h"
 #include "safety/residue.h"
 #include "version.h"
 
@@ -89,6 +90,7 @@ Backend Daemon::make_backend() {
   Backend backend;
   bind_scenarios(backend);
   bind_host(backend);
+  bind_audit(backend);
   return backend;
 }
 
@@ -144,11 +146,6 @@ void Daemon::bind_host(Backend& backend) {
   backend.features = [this](Backend::JsonReply reply) { survey_features(std::move(reply)); };
   backend.services = [this](Backend::JsonReply reply) { list_services(std::move(reply)); };
   backend.residue = [this](Backend::JsonReply reply) { survey_residue(std::move(reply)); };
-  backend.audit = [this](std::size_t limit, std::int64_t before, Backend::AuditReply reply) {
-    recorder_->list_audit(limit, before, [this, reply = std::move(reply)](auto entries) mutable {
-      loop_->post([entries = std::move(entries), reply = std::move(reply)]() mutable { reply(std::move(entries)); });
-    });
-  };
   backend.log_level = [] { return log_level(); };
   backend.set_log_level = [](std::string_view level) -> Status {
     Status status = set_log_level(level);
@@ -160,6 +157,19 @@ void Daemon::bind_host(Backend& backend) {
     return {};
   };
   backend.reload = [this](Backend::JsonReply reply) { reload(std::move(reply)); };
+}
+
+void Daemon::bind_audit(Backend& backend) {
+  backend.audit = [this](std::size_t limit, std::int64_t before, Backend::AuditReply reply) {
+    recorder_->list_audit(limit, before, [this, reply = std::move(reply)](auto entries) mutable {
+      loop_->post([entries = std::move(entries), reply = std::move(reply)]() mutable { reply(std::move(entries)); });
+    });
+  };
+  backend.verify_audit = [this](Backend::AuditVerifyReply reply) {
+    recorder_->verify_audit([this, reply = std::move(reply)](auto result) mutable {
+      loop_->post([result = std::move(result), reply = std::move(reply)]() mutable { reply(std::move(result)); });
+    });
+  };
 }
 
 json Daemon::health() const {

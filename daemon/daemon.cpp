@@ -89,14 +89,15 @@ Status Daemon::bind_signals() {
     int signo;
     std::function<void()> action;
   };
-  const auto log_outcome = [](Result<nlohmann::json> outcome) {
+  const auto note_outcome = [this](Result<nlohmann::json> outcome) {
+    trail_->reloaded(outcome ? Status{} : std::unexpected(outcome.error()), "SIGHUP");
     if (!outcome) spdlog::error("reload: {}; the old configuration stays in force", outcome.error().message);
   };
   const Binding bindings[] = {
-      {SIGTERM, [this] { stop(); }},
-      {SIGINT, [this] { stop(); }},
-      {SIGHUP, [this, log_outcome] { reload(log_outcome); }},
-      {SIGUSR1, [this] { (void)backend_->emergency_stop("SIGUSR1"); }},
+      {SIGTERM, [this] { stop("SIGTERM"); }},
+      {SIGINT, [this] { stop("SIGINT"); }},
+      {SIGHUP, [this, note_outcome] { reload(note_outcome); }},
+      {SIGUSR1, [this] { trail_->emergency_stop(backend_->emergency_stop("SIGUSR1"), "SIGUSR1"); }},
   };
   for (const Binding& binding : bindings) {
     auto source = loop_->add_signal(binding.signo, binding.action);
@@ -127,6 +128,9 @@ Status Daemon::open_state() {
   if (!recorder) return std::unexpected(recorder.error());
   recorder_ = std::move(*recorder);
   if (recorder_->moved_aside()) spdlog::error("{}", recorder_->moved_aside()->message);
+  auto trail = AuditTrail::create(*loop_, *recorder_, log_identifier(options_.instance));
+  if (!trail) return std::unexpected(trail.error());
+  trail_ = std::move(*trail);
   return {};
 }
 
@@ -155,8 +159,10 @@ Status Daemon::load_mechanisms() {
 }
 
 Status Daemon::adopt_history() {
-  auto orphans = recorder_->adopt_orphans("error", "chaosd died; the kernel removed the fault", system_clock().wall());
+  constexpr std::string_view kWhy = "chaosd died; the kernel removed the fault";
+  auto orphans = recorder_->adopt_orphans("error", kWhy, system_clock().wall());
   if (!orphans) return std::unexpected(orphans.error());
+  trail_->adopted(*orphans, "error: " + std::string(kWhy));
   for (const std::string& id : *orphans) spdlog::warn("scenario {} was cut off when the last chaosd died", id);
   return {};
 }
@@ -205,10 +211,15 @@ Result<int> Daemon::run() {
   return loop_->exit_code();
 }
 
-void Daemon::stop() {
+void Daemon::stop(std::string_view why) {
   sd_notify(0, "STOPPING=1");
   spdlog::info("stopping: {} scenarios end now, {} that wait are dropped", scenarios_->running(),
                scenarios_->waiting());
+  std::vector<std::string> ids;
+  for (const Scenario& scenario : scenarios_->list()) {
+    if (scenario.end_reason == EndReason::kNone) ids.push_back(scenario.id);
+  }
+  trail_->caused(ids, why);
   scenarios_->shut_down([this] { loop_->quit(0); });
 }
 
@@ -224,7 +235,7 @@ void Daemon::write_ahead(const Scenario& scenario, std::move_only_function<void(
   entry.scenario_id = scenario.id;
   entry.status = kProcessing;
   entry.detail = scenario.request.kind + " is about to act";
-  recorder_->audit(std::move(entry), [this, done = std::move(done)](Status status) mutable {
+  recorder_->audit_first(std::move(entry), [this, done = std::move(done)](Status status) mutable {
     loop_->post([done = std::move(done), status = std::move(status)]() mutable { done(std::move(status)); });
   });
 }
@@ -232,6 +243,7 @@ void Daemon::write_ahead(const Scenario& scenario, std::move_only_function<void(
 void Daemon::on_change(const Scenario& scenario) {
   nlohmann::json json = to_json(scenario);
   recorder_->record(row_of(scenario));
+  trail_->on_change(scenario);
   if (scenario.state == State::kActive || is_final(scenario.state)) {
     spdlog::info("scenario {} ({}) is {}{}", scenario.id, scenario.request.kind, to_string(scenario.state),
                  scenario.end_reason == EndReason::kNone ? "" : ": " + std::string(to_string(scenario.end_reason)));

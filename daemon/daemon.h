@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <nlohmann/json_fwd.hpp>
@@ -15,6 +16,7 @@
 #include "api/router.h"
 #include "api/routes.h"
 #include "api/server.h"
+#include "audit_trail.h"
 #include "base/event_loop.h"
 #include "base/log.h"
 #include "base/result.h"
@@ -56,13 +58,14 @@ class Daemon {
   [[nodiscard]] Backend make_backend();
   void bind_scenarios(Backend& backend);
   void bind_host(Backend& backend);
+  void bind_audit(Backend& backend);
   Status adopt_history();
   void on_change(const Scenario& scenario);
   void write_ahead(const Scenario& scenario, std::move_only_function<void(Status)> done);
   void reload(Backend::JsonReply reply);
   Status apply(ConfigReport report);
   void set_status() const;
-  void stop();
+  void stop(std::string_view why);
   [[nodiscard]] nlohmann::json health() const;
   void list(bool include_ended, Backend::JsonReply reply);
   void find(std::string id, Backend::JsonReply reply);
@@ -80,6 +83,7 @@ class Daemon {
   std::optional<Latch> latch_;
   std::unique_ptr<StopFile> stop_file_;
   std::unique_ptr<Recorder> recorder_;
+  std::unique_ptr<AuditTrail> trail_;
   std::unique_ptr<Injector> injector_;
   std::unique_ptr<Lease> lease_;
   std::unique_ptr<EventHub> events_;

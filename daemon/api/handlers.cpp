@@ -109,13 +109,11 @@ void Handlers::find(const HttpRequest& request, Respond respond) const {
 void Handlers::start(const HttpRequest& request, Respond respond) const {
   auto asked = scenario_of(request);
   if (!asked) return respond(problem_response(std::move(asked.error()), request.request_id));
-  std::string detail = describe(*asked);
+  std::string detail = describe(*asked).substr(0, kMaxAuditDetail);
   backend_.start(std::move(*asked), request.caller,
                  [id = request.request_id, detail = std::move(detail),
                   respond = std::move(respond)](Result<Scenario> scenario) mutable {
-                   if (!scenario) {
-                     return respond(noted(problem_response(std::move(scenario.error()), id), "", detail));
-                   }
+                   if (!scenario) return respond(noted(problem_response(std::move(scenario.error()), id), "", detail));
                    auto response = json_response(201, to_json(*scenario));
                    response.headers.emplace_back("Location", "/api/chaos/scenarios/" + scenario->id);
                    respond(noted(std::move(response), scenario->id, detail));
@@ -225,6 +223,12 @@ void Handlers::audit(const HttpRequest& request, Respond respond) const {
                    for (const AuditEntry& entry : *result) entries.push_back(to_json(entry));
                    respond(json_response(200, {{"entries", std::move(entries)}}));
                  });
+}
+
+void Handlers::verify_audit(const HttpRequest& request, Respond respond) const {
+  backend_.verify_audit([id = request.request_id, respond = std::move(respond)](auto result) mutable {
+    respond(result ? json_response(200, to_json(*result)) : problem_response(std::move(result.error()), id));
+  });
 }
 
 void Handlers::log_level(const HttpRequest&, Respond respond) const {

@@ -26,6 +26,7 @@ class Handlers {
   void residue(const HttpRequest& request, Respond respond) const;
   void follow(const HttpRequest& request, Respond respond) const;
   void audit(const HttpRequest& request, Respond respond) const;
+  void verify_audit(const HttpRequest& request, Respond respond) const;
   void log_level(const HttpRequest& request, Respond respond) const;
   void set_log_level(const HttpRequest& request, Respond respond) const;
   void reload(const HttpRequest& request, Respond respond) const;

@@ -291,8 +291,28 @@ constexpr std::string_view kReports = R"json({
       "socket": {"type": "string"},
       "action": {"type": "string", "description": "operation id"},
       "scenario_id": {"type": "string"},
-      "status": {"type": "integer", "description": "of the answer"},
-      "detail": {"type": "string", "description": "what was asked for and, if refused, why"}
+      "status": {"type": "integer", "description": "of the answer; 102: asked for, on record before it is done"},
+      "detail": {"type": "string", "description": "what was asked for and, if refused, why"},
+      "hash": {"type": "string", "description": "SHA-256 over the entry and the hash before it, hex; see chaosd(8)"}
+    }
+  },
+  "AuditVerification": {
+    "type": "object",
+    "required": ["ok", "checked", "unchained", "head"],
+    "properties": {
+      "ok": {"type": "boolean"},
+      "checked": {"type": "integer", "description": "entries whose hash is right, up to the first problem"},
+      "unchained": {"type": "integer", "description": "entries of an older chaosd, which have no hash"},
+      "head": {"type": "string", "description": "hash of the last entry that was checked, hex"},
+      "problem": {
+        "type": "object",
+        "description": "the first one",
+        "required": ["seq", "what"],
+        "properties": {
+          "seq": {"type": "integer"},
+          "what": {"type": "string", "enum": ["altered", "removed", "inserted", "out of order", "head does not match"]}
+        }
+      }
     }
   },
   "ReloadReport": {

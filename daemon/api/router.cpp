@@ -68,7 +68,6 @@ HttpResponse not_allowed(const HttpRequest& request, const std::string& allow) {
 }
 
 constexpr std::size_t kMaxAction = 256;
-constexpr std::size_t kMaxDetail = 4096;
 
 std::string problem_detail(const HttpResponse& response) {
   if (response.status < 400) return {};
@@ -76,23 +75,9 @@ std::string problem_detail(const HttpResponse& response) {
   return body.is_object() ? body.value("detail", "") : std::string();
 }
 
-AuditEntry origin_of(const HttpRequest& request, const Route* route) {
-  AuditEntry entry{.seq = 0,
-                   .time = {},
-                   .request_id = request.request_id,
-                   .uid = request.caller.uid,
-                   .user = request.caller.user,
-                   .login_uid = request.caller.login_uid,
-                   .pid = request.caller.pid,
-                   .comm = request.caller.comm,
-                   .socket = request.socket,
-                   .action = route != nullptr ? std::string(route->operation)
-                                              : (request.method + " " + request.path).substr(0, kMaxAction),
-                   .scenario_id = {},
-                   .status = 0,
-                   .detail = {}};
-  if (const auto id = request.params.find("id"); id != request.params.end()) entry.scenario_id = id->second;
-  return entry;
+std::string action_of(const HttpRequest& request, const Route* route) {
+  if (route != nullptr) return std::string(route->operation);
+  return (request.method + " " + request.path).substr(0, kMaxAction);
 }
 
 std::optional<Error> unknown_query(const HttpRequest& request, const Route& route) {
@@ -109,6 +94,20 @@ std::optional<Error> unknown_query(const HttpRequest& request, const Route& rout
 }
 
 }  // namespace
+
+AuditEntry origin_of(const HttpRequest& request, std::string action) {
+  AuditEntry entry;
+  entry.request_id = request.request_id;
+  entry.uid = request.caller.uid;
+  entry.user = request.caller.user;
+  entry.login_uid = request.caller.login_uid;
+  entry.pid = request.caller.pid;
+  entry.comm = request.caller.comm;
+  entry.socket = request.socket;
+  entry.action = std::move(action);
+  if (const auto id = request.params.find("id"); id != request.params.end()) entry.scenario_id = id->second;
+  return entry;
+}
 
 struct Router::Match {
   const Route* route = nullptr;
@@ -127,7 +126,7 @@ struct Router::Auditor {
     if (const std::string why = problem_detail(response); !why.empty()) {
       entry.detail += (entry.detail.empty() ? "" : ": ") + why;
     }
-    if (entry.detail.size() > kMaxDetail) entry.detail.resize(kMaxDetail);
+    if (entry.detail.size() > kMaxAuditDetail) entry.detail.resize(kMaxAuditDetail);
     sink(std::move(entry));
   }
 
@@ -159,7 +158,7 @@ void Router::dispatch(HttpRequest request, Respond respond) {
   const Role needed = found.route != nullptr ? found.route->role : Role::kView;
   if (request.role < needed || (request.view_only && request.method != "GET")) {
     auto response = problem_response(denied(request, needed), request.request_id);
-    auditor_->write(origin_of(request, found.route), response);
+    auditor_->write(origin_of(request, action_of(request, found.route)), response);
     return respond(std::move(response));
   }
   if (found.allow.empty()) {
@@ -181,7 +180,7 @@ void Router::call(const Route& route, const HttpRequest& request, Respond respon
     Respond respond;
     AuditEntry origin;
   };
-  auto answer = std::make_shared<Answer>(Answer{std::move(respond), origin_of(request, &route)});
+  auto answer = std::make_shared<Answer>(Answer{std::move(respond), origin_of(request, action_of(request, &route))});
   const std::weak_ptr<Auditor> audited = route.audited ? auditor_ : nullptr;
   const auto once = [answer, audited](HttpResponse response) {
     auto inner = std::exchange(answer->respond, nullptr);

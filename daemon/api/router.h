@@ -18,6 +18,9 @@ namespace chaos {
 /// Gets one line of the audit log; `seq` is not set. `action` is the operation id of the route ("start_scenario"), or
 /// "METHOD path" where there is none; `detail` what was asked for and, if refused, why.
 using AuditSink = std::function<void(AuditEntry)>;
+inline constexpr std::size_t kMaxAuditDetail = 4096;
+/// Who asks, from where, for what: an entry without time, status and detail.
+[[nodiscard]] AuditEntry origin_of(const HttpRequest& request, std::string action);
 
 struct QueryParam {
   std::string_view name;

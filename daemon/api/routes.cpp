@@ -68,6 +68,8 @@ std::vector<Row> table() {
       {"GET", "/api/audit", kView, "list_audit", "Who did what, newest first",
        {{"limit", "integer", "1 to 1000 entries; default 100"}, {"before", "integer", "only entries below this seq"}},
        "", "AuditList", 200, false, false, &H::audit},
+      {"GET", "/api/audit/verify", kView, "verify_audit", "Is the audit log as it was written: checks its hash chain",
+       {}, "", "AuditVerification", 200, false, false, &H::verify_audit},
       {"GET", "/api/log-level", kView, "log_level", "The log level",
        {}, "", "LogLevel", 200, false, false, &H::log_level},
       {"POST", "/api/log-level", kOperate, "set_log_level", "Change the log level until the next restart or reload",
@@ -110,6 +112,18 @@ json to_json(const AuditEntry& entry) {
   put("socket", entry.socket);
   put("scenario_id", entry.scenario_id);
   put("detail", entry.detail);
+  if (entry.hash) value["hash"] = to_hex(*entry.hash);
+  return value;
+}
+
+json to_json(const AuditVerification& verification) {
+  json value{{"ok", verification.ok()},
+             {"checked", verification.checked},
+             {"unchained", verification.unchained},
+             {"head", to_hex(verification.head)}};
+  if (verification.problem) {
+    value["problem"] = {{"seq", verification.problem->seq}, {"what", to_string(verification.problem->what)}};
+  }
   return value;
 }
 

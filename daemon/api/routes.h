@@ -33,6 +33,7 @@ struct Backend {
   using PlanReply = std::move_only_function<void(Result<PlanOutcome>)>;
   using JsonReply = std::move_only_function<void(Result<nlohmann::json>)>;
   using AuditReply = std::move_only_function<void(Result<std::vector<AuditEntry>>)>;
+  using AuditVerifyReply = std::move_only_function<void(Result<AuditVerification>)>;
 
   // Scenarios, see fault/scenarios.h.
   std::function<void(ScenarioRequest, const Caller&, ScenarioReply)> start;
@@ -58,6 +59,8 @@ struct Backend {
   std::function<void(JsonReply)> residue;
   /// Newest first, at most `limit`; `before` > 0: only older ones than that.
   std::function<void(std::size_t limit, std::int64_t before, AuditReply)> audit;
+  /// Checks the hash chain over the audit log. May take long; others are served meanwhile.
+  std::function<void(AuditVerifyReply)> verify_audit;
 
   std::function<std::string()> log_level;
   std::function<Status(std::string_view level)> set_log_level;  ///< kInvalid with field `level` for unknown names
@@ -66,6 +69,7 @@ struct Backend {
 };
 
 [[nodiscard]] nlohmann::json to_json(const AuditEntry& entry);
+[[nodiscard]] nlohmann::json to_json(const AuditVerification& verification);
 
 /// `version` is chaosd's, for the OpenAPI document. `backend` and `events` must outlive the table.
 [[nodiscard]] std::vector<Route> make_routes(const Backend& backend, EventHub& events, std::string_view version);

@@ -29,8 +29,8 @@ namespace chaos {
 [[nodiscard]] nlohmann::json to_json(const PlanSummary& plan);
 
 [[nodiscard]] nlohmann::json to_json(const ParamSpec& parameter);
-/// `policy`: what the configuration says about it, as Backend::kind_policy. Its severity scales go before the kind's own:
-/// what is shown is what takes effect.
+/// `policy`: what the configuration says about it, as Backend::kind_policy. Its severity scales go before the kind's
+/// own: what is shown is what takes effect.
 [[nodiscard]] nlohmann::json to_json(const KindSpec& kind, nlohmann::json policy);
 /// Parameters that all kinds take: max_events and seed.
 [[nodiscard]] nlohmann::json common_parameters_json();

@@ -6,6 +6,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -13,10 +14,12 @@
 #include <utility>
 #include <vector>
 
+#include "base/journal.h"
+
 namespace chaos {
 namespace {
 
-constexpr const char* kJournalSocket = "/run/systemd/journal/socket";
+std::atomic<bool> journal_in_use{false};
 
 std::optional<spdlog::level::level_enum> level_from(std::string_view text) {
   namespace level = spdlog::level;
@@ -72,6 +75,12 @@ Result<spdlog::sink_ptr> open_file(const LogOptions& options) {
 
 }  // namespace
 
+bool logs_to_journal() { return journal_in_use.load(); }
+
+std::string log_identifier(const std::string& instance) {
+  return instance == kDefaultInstance ? "chaosd" : "chaosd-" + instance;
+}
+
 bool journal_stream_matches(std::string_view journal_stream, const struct stat& stderr_stat) {
   return journal_stream == std::to_string(stderr_stat.st_dev) + ":" + std::to_string(stderr_stat.st_ino);
 }
@@ -79,7 +88,7 @@ bool journal_stream_matches(std::string_view journal_stream, const struct stat& 
 Status set_up_logging(const LogOptions& options) {
   const auto level = level_from(options.level);
   if (!level) return bad_level(options.level);
-  const std::string name = options.instance == kDefaultInstance ? "chaosd" : "chaosd-" + options.instance;
+  const std::string name = log_identifier(options.instance);
 
   std::vector<spdlog::sink_ptr> sinks;
   auto journal = use_journal(options);
@@ -98,6 +107,7 @@ Status set_up_logging(const LogOptions& options) {
   // A log that dies with its last lines in a buffer tells nothing; lines are few.
   logger->flush_on(spdlog::level::info);
   spdlog::set_default_logger(std::move(logger));
+  journal_in_use.store(*journal);
   return {};
 }
 

@@ -38,6 +38,12 @@ Status set_log_level(std::string_view level);
 /// Canonical name of the level in force.
 [[nodiscard]] std::string log_level();
 
+/// Whether the log goes to journald.
+[[nodiscard]] bool logs_to_journal();
+
+/// The name of an instance's log: "chaosd" or "chaosd-INSTANCE".
+[[nodiscard]] std::string log_identifier(const std::string& instance);
+
 /// True if `journal_stream` ("DEV:INODE", from $JOURNAL_STREAM, systemd.exec(5)) names the open file `stderr_stat`.
 [[nodiscard]] bool journal_stream_matches(std::string_view journal_stream, const struct stat& stderr_stat);
 

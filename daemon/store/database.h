@@ -2,6 +2,7 @@
 // used from one thread, the disk thread (base/worker.h), because any call may block on fsync.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -32,6 +33,7 @@ class Statement {
   Statement& bind(int index, std::string_view value);
   /// Empty: NULL.
   Statement& bind(int index, std::optional<std::int64_t> value);
+  Statement& bind(int index, std::span<const std::byte> value);
 
   /// True: a row is there to be read. False: done. Errors: as Database; errors of bind() show up here.
   [[nodiscard]] Result<bool> step();
@@ -42,6 +44,9 @@ class Statement {
   [[nodiscard]] std::int64_t integer(int column) const;
   [[nodiscard]] std::optional<std::int64_t> optional_integer(int column) const;
   [[nodiscard]] std::string text(int column) const;
+  /// Valid until the next step(). Empty for NULL.
+  [[nodiscard]] std::span<const std::byte> blob(int column) const;
+  [[nodiscard]] bool is_null(int column) const;
 
  private:
   friend class Database;

@@ -39,7 +39,20 @@ CREATE TABLE scenarios (
 CREATE INDEX scenarios_by_end ON scenarios (ended_at_ms);
 )sql";
 
-constexpr std::array kMigrations = {kInitial};
+// The last row of the audit log, so that a log that was cut short does not pass; `unchained` is the last seq without a
+// hash. An older chaosd wrote rows up to the one in sqlite_sequence.
+constexpr std::string_view kAuditHead = R"sql(
+CREATE TABLE audit_head (
+  id        INTEGER PRIMARY KEY CHECK (id = 1),
+  seq       INTEGER NOT NULL,
+  hash      BLOB NOT NULL,
+  unchained INTEGER NOT NULL
+);
+INSERT INTO audit_head (id, seq, hash, unchained)
+  SELECT 1, n, zeroblob(32), n FROM (SELECT coalesce(max(seq), 0) AS n FROM sqlite_sequence WHERE name = 'audit');
+)sql";
+
+constexpr std::array kMigrations = {kInitial, kAuditHead};
 
 }  // namespace
 

@@ -62,6 +62,11 @@ class FakeDaemon {
   bool late = false;
   std::string level = "info";
   std::pair<std::size_t, std::int64_t> audit_page;  ///< limit and before
+  Result<AuditVerification> verification =
+      AuditVerification{.checked = 12,
+                        .unchained = 3,
+                        .head = {std::byte{0x01}, std::byte{0xfe}},
+                        .problem = AuditVerification::Problem{13, AuditFault::kAltered}};
 
   static constexpr const char* kRequest =
       R"({"kind": "packet_loss", "target": {"interface": "eth0"}, "reason": "why"})";
@@ -143,8 +148,10 @@ class FakeDaemon {
       entry.seq = 7;
       entry.login_uid = 1000;
       entry.comm = entry.socket = entry.scenario_id = entry.detail = "x";
+      entry.hash = AuditHash{std::byte{0xab}};
       reply(std::vector<AuditEntry>{entry});
     };
+    backend.verify_audit = [this](Backend::AuditVerifyReply reply) { reply(verification); };
     backend.log_level = [this] { return level; };
     backend.set_log_level = [this](std::string_view to) -> Status {
       if (to != "debug") return fail(Errc::kInvalid, "unknown level", "level", "one of trace, debug, ...");

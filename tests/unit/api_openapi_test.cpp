@@ -96,7 +96,7 @@ TEST_F(OpenApi, ContractEndpointsAreThere) {
   for (const char* path :
        {"/health", "/api/chaos/scenarios", "/api/chaos/scenarios/{id}", "/api/chaos/scenarios/{id}/stop",
         "/api/chaos/plan", "/api/chaos/emergency-stop", "/api/chaos/rearm", "/api/chaos/kinds", "/api/chaos/features",
-        "/api/chaos/residue", "/api/events", "/api/audit", "/openapi.json"}) {
+        "/api/chaos/residue", "/api/events", "/api/audit", "/api/audit/verify", "/openapi.json"}) {
     EXPECT_TRUE(document["paths"].contains(path)) << path;
   }
 }

@@ -169,6 +169,25 @@ TEST_F(Routes, AuditIsPaged) {
   EXPECT_EQ(daemon.audit_page, std::pair(std::size_t{5}, std::int64_t{77}));
 }
 
+TEST_F(Routes, AuditEntriesShowTheirHash) {
+  EXPECT_EQ(get("/api/audit")["entries"][0]["hash"], "ab" + std::string(62, '0'));
+}
+
+TEST_F(Routes, AuditIsVerified) {
+  EXPECT_EQ(get("/api/audit/verify"), (json{{"ok", false},
+                                            {"checked", 12},
+                                            {"unchained", 3},
+                                            {"head", "01fe" + std::string(60, '0')},
+                                            {"problem", {{"seq", 13}, {"what", "altered"}}}}));
+  daemon.thread().call([this] { daemon.verification->problem.reset(); });
+  const json whole = get("/api/audit/verify");
+  EXPECT_EQ(whole["ok"], true);
+  EXPECT_FALSE(whole.contains("problem"));
+  daemon.thread().call([this] { daemon.verification = fail(Errc::kUnavailable, "chaosd is shutting down"); });
+  EXPECT_EQ(daemon.ask("GET", "/api/audit/verify").status, 503);
+  EXPECT_EQ(daemon.ask("GET", "/api/audit/verify?from=1").status, 400);
+}
+
 TEST_F(Routes, RefusesBadQueries) {
   for (const char* target :
        {"/api/audit?limit=0", "/api/audit?limit=1001", "/api/audit?limit=x", "/api/audit?limit=", "/api/audit?before=0",

@@ -232,6 +232,28 @@ TEST_F(CtlCommands, ResidueOfTheDaemon) {
   EXPECT_EQ(run({"residue", "--instance", "mine"}).exit, 0);
 }
 
+TEST_F(CtlCommands, AuditVerifyTellsTheVerdictInALineAndAsExitStatus) {
+  answer("GET /api/audit/verify", R"({"ok":true,"checked":120,"unchained":0,"head":"12ab"})");
+  Ran ran = run({"audit", "--verify"});
+  EXPECT_EQ(ran.exit, 0);
+  EXPECT_EQ(ran.out, "The audit log is intact: 120 entries checked; head 12ab\n");
+  answer("GET /api/audit/verify", R"({"ok":true,"checked":1,"unchained":3,"head":"12ab"})");
+  EXPECT_EQ(run({"audit", "--verify"}).out,
+            "The audit log is intact: 1 entry checked, 3 before them have no hash; head 12ab\n");
+
+  const std::string bad =
+      R"({"ok":false,"checked":16,"unchained":0,"head":"12ab","problem":{"seq":17,"what":"altered"}})";
+  answer("GET /api/audit/verify", bad);
+  ran = run({"audit", "--verify"});
+  EXPECT_EQ(ran.exit, 1);
+  EXPECT_EQ(ran.out, "The audit log is not as it was written: entry 17: altered (16 entries checked)\n");
+  ran = run({"-o", "json", "audit", "--verify"});
+  EXPECT_EQ(ran.exit, 1);
+  EXPECT_EQ(Json::parse(ran.out), Json::parse(bad));
+  answer("GET /api/audit/verify", R"({"detail":"no"})", 403);
+  EXPECT_EQ(run({"audit", "--verify"}).exit, 4) << "no verdict";
+}
+
 TEST_F(CtlCommands, AuditHealthLogLevelReload) {
   answer("GET /api/audit?limit=3",
          R"({"entries":[{"seq":9,"time":"T","action":"start_scenario","user":"ada","uid":7,"status":409,

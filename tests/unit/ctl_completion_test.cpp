@@ -42,6 +42,7 @@ TEST_F(CtlCompletion, VerbsAndOptions) {
   EXPECT_THAT(values({""}), Contains("doctor"));
   EXPECT_THAT(values({"config", ""}), ElementsAre("check"));
   EXPECT_THAT(values({"list", "--a"}), ElementsAre("--all"));
+  EXPECT_THAT(values({"audit", "--veri"}), ElementsAre("--verify"));
   EXPECT_THAT(values({"list", "--so"}), ElementsAre("--socket"));
   EXPECT_THAT(values({"list", "-o", ""}), ElementsAre("table", "json"));
   EXPECT_THAT(values({"-o", "json", "sh"}), ElementsAre("show"));

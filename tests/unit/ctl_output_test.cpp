@@ -27,6 +27,7 @@ TEST_F(CtlOutput, JsonIsOneDocumentOnStdout) {
   answer("GET /api/chaos/features", R"({"features":[]})");
   answer("GET /api/chaos/residue", R"({"clean":true,"residue":[]})");
   answer("GET /api/audit?limit=100", R"({"entries":[]})");
+  answer("GET /api/audit/verify", R"({"ok":true,"checked":0,"unchained":0,"head":"00"})");
   answer("GET /health", R"({"status":"ok"})");
   answer("GET /api/log-level", R"({"level":"info"})");
   answer("POST /api/config/reload", "{}");
@@ -44,6 +45,7 @@ TEST_F(CtlOutput, JsonIsOneDocumentOnStdout) {
       {"features"},
       {"residue"},
       {"audit"},
+      {"audit", "--verify"},
       {"health"},
       {"log-level"},
       {"reload"},
@@ -106,6 +108,7 @@ TEST_F(CtlOutput, BadCommandLinesAreUsageErrorsAndSendNothing) {
       {"events", "--since", "yesterday"},
       {"audit", "--limit", "0"},
       {"audit", "--limit", "1001"},
+      {"audit", "--verify", "--limit", "3"},
       {"config"},
       {"config", "check"},
       {"completion", "tcsh"},

@@ -1,8 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "store/audit.h"
-#include "tests/support/temp_dir.h"
+#include "store_audit_support.h"
 
 namespace chaos {
 namespace {
@@ -10,34 +9,10 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-AuditEntry example(std::string action) {
-  AuditEntry entry;
-  entry.time = WallTime(std::chrono::milliseconds(1'700'000'000'123));
-  entry.request_id = "01HF0000000000000000000000";
-  entry.uid = 1000;
-  entry.user = "sre";
-  entry.login_uid = 1001;
-  entry.pid = 4242;
-  entry.comm = "chaosctl";
-  entry.socket = "/run/chaosd/chaosd.sock";
-  entry.action = std::move(action);
-  entry.scenario_id = "01HF0000000000000000000001";
-  entry.status = 409;
-  entry.detail = "blast radius 0.33 > 0.3; \"quoted\"";
-  return entry;
-}
+AuditEntry example(std::string action) { return test::audit_example(std::move(action)); }
 
-class AuditTest : public testing::Test {
+class AuditTest : public test::AuditStore {
  protected:
-  void SetUp() override {
-    auto database = open_store(file_);
-    ASSERT_TRUE(database) << database.error().message;
-    database_ = std::move(*database);
-    auto audit = Audit::create(*database_);
-    ASSERT_TRUE(audit) << audit.error().message;
-    audit_ = std::move(*audit);
-  }
-
   [[nodiscard]] std::vector<std::int64_t> seqs(std::size_t limit, std::int64_t before = 0) {
     std::vector<std::int64_t> result;
     const auto entries = audit_->list(limit, before);
@@ -45,11 +20,6 @@ class AuditTest : public testing::Test {
     for (const AuditEntry& entry : *entries) result.push_back(entry.seq);
     return result;
   }
-
-  test::TempDir directory_;
-  std::filesystem::path file_ = directory_.path() / "chaosd.db";
-  std::unique_ptr<Database> database_;
-  std::unique_ptr<Audit> audit_;
 };
 
 TEST_F(AuditTest, GivesBackEveryFieldAsItWasWritten) {
@@ -102,9 +72,8 @@ TEST_F(AuditTest, TableRefusesChangeAndRemoval) {
 
 TEST_F(AuditTest, GoesOnCountingAfterReopening) {
   ASSERT_TRUE(audit_->append(example("scenario.start")));
-  audit_.reset();
-  database_.reset();
-  SetUp();
+  close();
+  open();
   EXPECT_EQ(audit_->append(example("scenario.stop")), 2);
 }
 
