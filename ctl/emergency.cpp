@@ -4,6 +4,7 @@
 #include "ctl/brake.h"
 #include "ctl/command.h"
 #include "ctl/json_text.h"
+#include "kernel/proc_tree.h"
 
 namespace chaos::ctl {
 namespace {
@@ -72,8 +73,21 @@ Outcome<Exit> brake_by_hand(Context& context, const EmergencyOptions& options, c
   return print_brake(context, pull_brake(scope));
 }
 
+/// Stopped by a signal or a debugger: it cannot answer, so there is nothing to wait for.
+bool cannot_answer(const Context& context, const EmergencyOptions& options) {
+  const std::string& socket = context.client.socket();
+  const std::filesystem::path given = options.runtime_dir;
+  const auto daemon = find_daemon(given.empty() ? std::filesystem::path(socket).parent_path() : given, socket);
+  const auto stat = daemon ? proc::process_stat("/proc", daemon->pid) : std::nullopt;
+  return stat && (stat->state == 'T' || stat->state == 't');
+}
+
 Outcome<Exit> run_emergency_stop(Context& context, const EmergencyOptions& options) {
   context.client.set_timeout(kPatience);
+  if (::geteuid() == 0 && cannot_answer(context, options)) {
+    return brake_by_hand(context, options,
+                         problem(Errc::kUnavailable, "the daemon has been stopped by a signal").error());
+  }
   const Outcome<Json> answer = context.client.post("/api/chaos/emergency-stop", Json{{"reason", options.reason}});
   if (!answer) {
     const Exit exit = answer.error().exit;

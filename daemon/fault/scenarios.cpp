@@ -115,8 +115,8 @@ void Scenarios::plan(ScenarioRequest request, const Caller& caller, PlanReply re
 }
 
 void Scenarios::start(ScenarioRequest request, const Caller& caller, Reply reply) {
-  Status status = check_up();
-  if (status) status = check_brakes(brakes());
+  Status status = check_brakes(brakes());
+  if (status) status = check_up();
   if (!status) return reply(std::unexpected(status.error()));
   worker_.post([this, request = std::move(request), caller, policy = policy_, reply = std::move(reply)]() mutable {
     auto plan = policy->plan(request);
