@@ -122,6 +122,9 @@ Status Daemon::open_state() {
   if (!recorder) return std::unexpected(recorder.error());
   recorder_ = std::move(*recorder);
   if (recorder_->moved_aside()) spdlog::error("{}", recorder_->moved_aside()->message);
+  announcer_ = std::make_unique<Announcer>(Announcer::Place{
+      .instance = options_.instance, .runtime_dir = options_.runtime_dir, .socket = options_.operate_socket()});
+  announcer_->configure(config_.config.webhooks, logs_to_journal(log_options(config_.config, options_)));
   return {};
 }
 
@@ -208,12 +211,13 @@ void Daemon::on_change(const Scenario& scenario) {
                  scenario.end_reason == EndReason::kNone ? "" : ": " + std::string(to_string(scenario.end_reason)));
   }
   if (events_) events_->publish("scenario", json);
+  announcer_->on_change(scenario);
   set_status();
 }
 
 void Daemon::set_status() const {
-  const std::size_t running = scenarios_->running();
-  sd_notifyf(0, "STATUS=%s%zu scenarios running", latch_->engaged() ? "LATCHED by emergency stop; " : "", running);
+  const char* latched = latch_->engaged() ? "LATCHED by emergency stop; " : "";
+  sd_notifyf(0, "STATUS=%s%s", latched, announcer_->status().c_str());
 }
 
 }  // namespace chaos

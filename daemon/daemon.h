@@ -9,6 +9,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "announce/announcer.h"
 #include "api/events.h"
 #include "api/idempotency.h"
 #include "api/router.h"
@@ -73,6 +74,7 @@ class Daemon {
   std::vector<EventLoop::SourcePtr> signals_;
   std::optional<Latch> latch_;
   std::unique_ptr<Recorder> recorder_;
+  std::unique_ptr<Announcer> announcer_;
   std::unique_ptr<Injector> injector_;
   std::unique_ptr<Lease> lease_;
   std::unique_ptr<EventHub> events_;
