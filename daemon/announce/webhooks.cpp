@@ -155,8 +155,8 @@ void Webhooks::run() {
     session_ = &session;
   }
   while (const auto limit = start_due(session)) {
-    session.perform([this](Receiver& receiver, const std::string& problem) { finish(receiver, problem); });
     session.wait(*limit);
+    session.perform([this](Receiver& receiver, const std::string& problem) { finish(receiver, problem); });
   }
   const std::lock_guard lock(mutex_);
   session_ = nullptr;
