@@ -119,6 +119,7 @@ void Daemon::bind_scenarios(Backend& backend) {
     auto ids = scenarios_->emergency_stop(why);
     spdlog::critical("EMERGENCY STOP ({}): {} scenarios ended, latched", why, ids.size());
     events_->publish("emergency_stop", json{{"reason", why}, {"stopped", ids}});
+    announcer_->emergency_stop(why, ids);
     set_status();
     return ids;
   };
@@ -187,8 +188,15 @@ json Daemon::health() const {
             {"lease_margin_ms", margin.count()},
             {"lease_realtime", lease_->realtime()},
             {"audit_writable", !recorder_->audit_broken()},
-            {"uptime_seconds", uptime.count()}};
+            {"uptime_seconds", uptime.count()},
+            {"active_ids", scenarios_->running_ids()}};
   if (latch_->engaged()) body["latch_reason"] = latch_->reason();
+  if (const auto counts = announcer_->webhook_counts()) {
+    body["webhooks"] = {{"delivered", counts->delivered},
+                        {"failed", counts->failed},
+                        {"dropped", counts->dropped},
+                        {"pending", counts->pending}};
+  }
   return body;
 }
 
@@ -322,6 +330,7 @@ Status Daemon::apply(ConfigReport report) {
   });
   services_->configure(config);
   server_->set_groups(RoleGroups::look_up(config.api.operate_group, config.api.view_group));
+  announcer_->configure(config.webhooks, logs_to_journal(log_options(config, options_)));
   config_ = std::move(report);
   return {};
 }

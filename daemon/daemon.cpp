@@ -131,6 +131,9 @@ Status Daemon::open_state() {
   auto trail = AuditTrail::create(*loop_, *recorder_, log_identifier(options_.instance));
   if (!trail) return std::unexpected(trail.error());
   trail_ = std::move(*trail);
+  announcer_ = std::make_unique<Announcer>(Announcer::Place{
+      .instance = options_.instance, .runtime_dir = options_.runtime_dir, .socket = options_.operate_socket()});
+  announcer_->configure(config_.config.webhooks, logs_to_journal(log_options(config_.config, options_)));
   return {};
 }
 
@@ -249,12 +252,14 @@ void Daemon::on_change(const Scenario& scenario) {
                  scenario.end_reason == EndReason::kNone ? "" : ": " + std::string(to_string(scenario.end_reason)));
   }
   if (events_) events_->publish("scenario", json);
+  announcer_->on_change(scenario);
   set_status();
 }
 
 void Daemon::set_status() const {
-  sd_notifyf(0, "STATUS=%s%zu scenarios running, %zu waiting", latch_->engaged() ? "LATCHED by emergency stop; " : "",
-             scenarios_->running(), scenarios_->waiting());
+  const char* latched = latch_->engaged() ? "LATCHED by emergency stop; " : "";
+  const std::string waiting = scenarios_->waiting() > 0 ? fmt::format(", {} waiting", scenarios_->waiting()) : "";
+  sd_notifyf(0, "STATUS=%s%s%s", latched, announcer_->status().c_str(), waiting.c_str());
 }
 
 }  // namespace chaos

@@ -11,6 +11,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "announce/announcer.h"
 #include "api/events.h"
 #include "api/idempotency.h"
 #include "api/router.h"
@@ -84,6 +85,7 @@ class Daemon {
   std::unique_ptr<StopFile> stop_file_;
   std::unique_ptr<Recorder> recorder_;
   std::unique_ptr<AuditTrail> trail_;
+  std::unique_ptr<Announcer> announcer_;
   std::unique_ptr<Injector> injector_;
   std::unique_ptr<Lease> lease_;
   std::unique_ptr<EventHub> events_;

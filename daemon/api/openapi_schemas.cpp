@@ -182,6 +182,18 @@ constexpr std::string_view kReports = R"json({
       "latch_reason": {"type": "string"},
       "active": {"type": "integer"},
       "queued": {"type": "integer", "description": "scenarios that wait for their turn"},
+      "active_ids": {"type": "array", "items": {"type": "string"}, "description": "oldest first"},
+      "webhooks": {
+        "type": "object",
+        "description": "announcements to webhooks since the start; absent if none is configured",
+        "required": ["delivered", "failed", "dropped", "pending"],
+        "properties": {
+          "delivered": {"type": "integer"},
+          "failed": {"type": "integer", "description": "given up after the last try"},
+          "dropped": {"type": "integer", "description": "pushed out of a full queue, or the webhook was removed"},
+          "pending": {"type": "integer", "description": "now"}
+        }
+      },
       "lease_margin_ms": {"type": "integer"},
       "lease_realtime": {"type": "boolean", "description": "the lease thread has real-time priority"},
       "audit_writable": {"type": "boolean", "description": "false: nothing new may start"},

@@ -43,10 +43,18 @@ inline constexpr std::string_view kDefaultInstance = "default";
 /// Names of network devices begin with this: "chTAG" (6 of the 15 characters).
 [[nodiscard]] inline std::string device_name_prefix(std::string_view instance) { return "ch" + instance_tag(instance); }
 
-/// Names of cgroups, pins and message-of-the-day files: "chaosd-INSTANCE", alone or followed by a dot.
+/// Names of cgroups and pins: "chaosd-INSTANCE", alone or followed by a dot.
 [[nodiscard]] inline std::string instance_path_name(std::string_view instance) {
   return "chaosd-" + std::string(instance);
 }
+
+/// Name in /run/motd.d: "chaosd", and "chaosd-INSTANCE" unless it is the default one.
+[[nodiscard]] inline std::string motd_name(std::string_view instance) {
+  return instance == kDefaultInstance ? "chaosd" : instance_path_name(instance);
+}
+
+/// What the entry in /run/motd.d leads to, in the runtime directory.
+inline constexpr std::string_view kMotdFile = "motd";
 
 /// True for "chaosd-INSTANCE" and "chaosd-INSTANCE.anything".
 [[nodiscard]] inline bool is_instance_path_name(std::string_view name, std::string_view instance) {

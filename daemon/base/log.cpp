@@ -111,6 +111,8 @@ Status set_up_logging(const LogOptions& options) {
   return {};
 }
 
+bool logs_to_journal(const LogOptions& options) { return use_journal(options).value_or(false); }
+
 Status set_log_level(std::string_view text) {
   const auto level = level_from(text);
   if (!level) return bad_level(text);

@@ -32,6 +32,9 @@ struct LogOptions {
 /// if the new ones could be opened. The file is made with mode 0640. Errors: kInvalid with field `log.…`, kInternal.
 Status set_up_logging(const LogOptions& options);
 
+/// Whether set_up_logging would log to the journal.
+[[nodiscard]] bool logs_to_journal(const LogOptions& options);
+
 /// Changes the level at run time. Error: kInvalid with field `log.level`.
 Status set_log_level(std::string_view level);
 

@@ -435,6 +435,14 @@ Scenario Scenarios::snapshot(const Entry& entry) const {
   return record;
 }
 
+std::vector<std::string> Scenarios::running_ids() const {
+  std::vector<std::string> ids;
+  for (const auto& [id, entry] : entries_) {
+    if (schedule_.position(id) == 0) ids.push_back(id);
+  }
+  return ids;
+}
+
 std::vector<Scenario> Scenarios::list() const {
   std::vector<Scenario> all;
   for (const auto& [id, entry] : entries_) all.push_back(snapshot(entry));

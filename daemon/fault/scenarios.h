@@ -75,6 +75,7 @@ class Scenarios {
   [[nodiscard]] Result<Scenario> find(std::string_view id) const;
   /// Has a slot: being armed, active or being torn down.
   [[nodiscard]] std::size_t running() const { return schedule_.running(); }
+  [[nodiscard]] std::vector<std::string> running_ids() const;  ///< of these, oldest first
   [[nodiscard]] std::size_t waiting() const { return schedule_.waiting(); }
 
  private:

@@ -62,7 +62,7 @@ struct ResidueScope {
   std::set<std::string> own_devices;            ///< names
   std::set<pid_t> own_processes;                ///< guardian, load workers
   std::set<std::filesystem::path> own_cgroups;  ///< absolute paths, with all below them
-  std::set<std::filesystem::path> own_files;    ///< absolute paths: motd line and undo records of active scenarios
+  std::set<std::filesystem::path> own_files;    ///< absolute paths: undo records of active scenarios
 };
 
 /// Sorted by class (in the order above), then by discovery. Empty means: looked everywhere, nothing is left. An object

@@ -20,6 +20,7 @@ constexpr std::string_view kUndoSuffix = ".undo";
 constexpr std::array<std::string_view, 3> kNeverResidue = {"STOP", "lock", "chaosd.lock"};
 constexpr std::array<std::string_view, 2> kSockets = {"chaosd.sock", "chaosd-view.sock"};
 constexpr std::string_view kPidFile = "chaosd.pid";
+constexpr std::string_view kNewMotdFile = "motd.new";  // for a moment, in place of kMotdFile
 
 // Calls `visit(entry)` for each; a directory that is not there is empty.
 template <class Visit>
@@ -71,8 +72,27 @@ bool belongs_in_runtime_dir(const ResidueScope& scope, const fs::directory_entry
   if (std::ranges::find(kNeverResidue, name) != kNeverResidue.end()) return true;
   if (name == kJournalDir && is_plain_directory(entry)) return true;  // its records are looked at one by one
   const bool socket = std::ranges::find(kSockets, name) != kSockets.end();
-  if (scope.daemon_alive) return socket || name == kPidFile || scope.own_files.contains(entry.path());
+  if (scope.daemon_alive) {
+    return socket || name == kPidFile || name == kMotdFile || name == kNewMotdFile ||
+           scope.own_files.contains(entry.path());
+  }
   return socket && has_listener(scope.proc, entry.path());
+}
+
+/// The default instance's entry is called like the program: there, only what chaosd makes is meant, a link into /proc.
+bool is_motd_of_instance(const fs::directory_entry& entry, std::string_view instance) {
+  const std::string name = entry.path().filename().string();
+  if (names_instance(name, instance)) return true;
+  const std::string own = motd_name(instance);
+  if (name != own && name != own + ".new") return false;
+  std::error_code error;
+  return fs::read_symlink(entry.path(), error).string().starts_with("/proc/");
+}
+
+/// The way of a living daemon's entry (announce/motd.h).
+bool leads_through(const fs::directory_entry& entry, pid_t pid) {
+  std::error_code error;
+  return pid > 0 && fs::read_symlink(entry.path(), error).string().starts_with(fmt::format("/proc/{}/", pid));
 }
 
 }  // namespace
@@ -135,9 +155,8 @@ void find_files(const ResidueScope& scope, Items& items) {
     });
   }
   for_each_entry(scope.motd_dir, items, [&](const fs::directory_entry& entry) {
-    if (!names_instance(entry.path().filename().string(), scope.instance) || scope.own_files.contains(entry.path())) {
-      return;
-    }
+    if (!is_motd_of_instance(entry, scope.instance)) return;
+    if (scope.own_files.contains(entry.path()) || leads_through(entry, scope.own_pid)) return;
     items.push_back({std::string(kFile), entry.path().string(), "message of the day"});
   });
 }

@@ -91,6 +91,9 @@ struct Planted {
     files.write(instance + "/run/chaosd.sock", "");
     files.write(instance + "/run/journal/7.undo", "{}");
     files.write("motd.d/50-" + instance_path_name(instance), "chaos");
+    // Of a chaosd that is dead: no pid is as large.
+    std::filesystem::create_symlink("/proc/5000000/task/5000001/../../../../run/chaosd/motd",
+                                    files.path() / "motd.d" / motd_name(instance));
   }
 
   std::string instance;
@@ -151,9 +154,9 @@ void expect_exactly(const Planted& planted, const std::vector<ResidueItem>& item
   EXPECT_THAT(ids(items, residue::kDevice), ElementsAre(device_name_prefix(planted.instance) + "x"));
   EXPECT_THAT(ids(items, residue::kCgroup), ElementsAre(planted.cgroup.path().string()));
   EXPECT_THAT(ids(items, residue::kProcess), ElementsAre(std::to_string(planted.process.pid())));
-  EXPECT_THAT(
-      ids(items, residue::kFile),
-      UnorderedElementsAre(path("run/chaosd.sock"), (motd / ("50-" + instance_path_name(planted.instance))).string()));
+  EXPECT_THAT(ids(items, residue::kFile),
+              UnorderedElementsAre(path("run/chaosd.sock"), (motd / motd_name(planted.instance)).string(),
+                                   (motd / ("50-" + instance_path_name(planted.instance))).string()));
   EXPECT_THAT(ids(items, residue::kPin),
               UnorderedElementsAre(pins, pins + "/m", (bpffs / ("stray" + number)).string()));
   EXPECT_THAT(ids(items, residue::kJournal), ElementsAre(path("run/journal/7.undo")));

@@ -80,11 +80,11 @@ TEST(Service, TellsItsManagerHowItIs) {
   setup.wrapper = {"env", "NOTIFY_SOCKET=" + manager.path().string(), "WATCHDOG_USEC=1000000"};
   Daemon daemon(setup);
   EXPECT_TRUE(manager.hears("READY=1")) << manager.heard();
-  EXPECT_TRUE(manager.hears("STATUS=0 scenarios running")) << manager.heard();
+  EXPECT_TRUE(manager.hears("STATUS=0 scenarios active")) << manager.heard();
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(manager.hears("WATCHDOG=1", seconds(3))) << manager.heard();
 
   const std::string id = id_of(daemon.run_scenario(total_loss(net.left)));
-  EXPECT_TRUE(manager.hears("STATUS=1 scenarios running")) << manager.heard();
+  EXPECT_TRUE(manager.hears("STATUS=1 scenario active (packet_loss)")) << manager.heard();
   daemon.signal(SIGHUP);
   EXPECT_TRUE(manager.hears("RELOADING=1")) << manager.heard();
   EXPECT_TRUE(manager.heard().contains("MONOTONIC_USEC=")) << manager.heard();

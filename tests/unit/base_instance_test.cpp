@@ -29,6 +29,11 @@ TEST(Instance, NamesOfObjectsFitTheKernelsFifteenCharacters) {
   EXPECT_EQ(device_name_prefix("a"), "chcd20");
 }
 
+TEST(Instance, MessageOfTheDayOfTheDefaultOneHasThePlainName) {
+  EXPECT_EQ(motd_name("default"), "chaosd");
+  EXPECT_EQ(motd_name("a"), "chaosd-a");
+}
+
 TEST(Instance, PathNameIsTheInstanceOrHasADotAfterIt) {
   EXPECT_TRUE(is_instance_path_name("chaosd-a", "a"));
   EXPECT_TRUE(is_instance_path_name("chaosd-a.workers", "a"));

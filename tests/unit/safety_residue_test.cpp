@@ -187,6 +187,36 @@ TEST_F(ResidueTest, MessageOfTheDayIsAFile) {
   EXPECT_THAT(ids(files(), kFile), ElementsAre(path("motd.d/50-chaosd-blue")));
 }
 
+TEST_F(ResidueTest, MessageOfTheDayOfADeadProcessIsResidue) {
+  const auto motd = [&](const char* name, pid_t pid) {
+    std::filesystem::create_symlink("/proc/" + std::to_string(pid) + "/task/7/../../../../run/chaosd/motd",
+                                    tree_.path() / "motd.d" / name);
+  };
+  tree_.write("run/motd", "chaos!");
+  std::filesystem::create_directory(tree_.path() / "motd.d");
+  motd("chaosd-blue", kPid);
+  motd("chaosd-blue.new", kPid);
+  motd("chaosd-green", kPid);
+  motd("chaosd", kPid);
+  EXPECT_THAT(ids(files(), kFile),
+              UnorderedElementsAre(path("run/motd"), path("motd.d/chaosd-blue"), path("motd.d/chaosd-blue.new")));
+  scope_.daemon_alive = true;
+  scope_.own_pid = kPid;
+  EXPECT_THAT(files(), IsEmpty());
+  scope_.own_pid = kPid + 1;
+  EXPECT_THAT(ids(files(), kFile), UnorderedElementsAre(path("motd.d/chaosd-blue"), path("motd.d/chaosd-blue.new")));
+}
+
+TEST_F(ResidueTest, DefaultInstanceHasThePlainMessageOfTheDay) {
+  scope_.instance = "default";
+  std::filesystem::create_directory(tree_.path() / "motd.d");
+  std::filesystem::create_symlink("/proc/5000000/task/7/../../../../run/chaosd/motd", tree_.path() / "motd.d/chaosd");
+  EXPECT_THAT(ids(files(), kFile), ElementsAre(path("motd.d/chaosd")));
+  std::filesystem::remove(tree_.path() / "motd.d/chaosd");
+  tree_.write("motd.d/chaosd", "an admin's");
+  EXPECT_THAT(files(), IsEmpty());
+}
+
 TEST(FindResidue, RefusesANameThatIsNoInstance) {
   ResidueScope scope;
   scope.instance = "a/b";
