@@ -95,5 +95,13 @@ TEST_F(AnnouncerTest, CountsAreThereWhileWebhooksAre) {
   EXPECT_NE(motd(), "");
 }
 
+TEST(AnnounceJournal, ManualNamesTheMessageIds) {
+  std::ifstream file(fs::path(CHAOS_SOURCE_DIR) / "daemon/chaosd.8.scd");
+  const std::string manual(std::istreambuf_iterator<char>(file), {});
+  for (const std::string_view id : {kStartMessage, kEndMessage, kEmergencyMessage}) {
+    EXPECT_TRUE(manual.contains(id)) << id;
+  }
+}
+
 }  // namespace
 }  // namespace chaos

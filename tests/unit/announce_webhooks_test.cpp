@@ -127,7 +127,7 @@ TEST(Webhooks, OneThatHangsTimesOutAndDelaysNobodyElse) {
   EXPECT_EQ(hanging.requests(1).size(), 1U);
   EXPECT_EQ(prompt.requests(1).size(), 1U);
   const WebhookCounts counts = settled(webhooks);
-  EXPECT_GE(steady_clock::now() - begin, milliseconds(300));
+  EXPECT_GE(steady_clock::now() - begin, milliseconds(290)) << "it was waited for; libcurl counts whole ms";
   EXPECT_EQ(counts.failed, 1U);
   EXPECT_EQ(counts.delivered, 1U);
 }
@@ -145,7 +145,7 @@ TEST(Webhooks, SendsOnlyWhatIsAskedFor) {
 
 TEST(Webhooks, FullQueueDropsTheOldestThatIsNotOnItsWay) {
   const Receiver receiver(first_then(1, ""));
-  Webhooks webhooks(kPatient);
+  Webhooks webhooks({.at_shutdown = milliseconds(0), .queue = 2});
   webhooks.configure({hook(receiver.url())});
   webhooks.post("start", "1");
   ASSERT_EQ(receiver.requests(1).size(), 1U);
