@@ -97,7 +97,7 @@ class Announce : public testing::Test {
   }
   [[nodiscard]] Daemon::Setup setup(const std::string& config) const {
     Daemon::Setup setup;
-    setup.config = config;
+    setup.config = "chaos_testing: {blast_radius_limit: 1}\n" + config;
     setup.wrapper = {"unshare", "--mount", "--propagation",       "slave", "bash", "-c",
                      kMounts,   "bash",    place_.path().string()};
     return setup;
@@ -194,7 +194,7 @@ TEST_F(Announce, WebhooksAreToldFromAReloadOnAndAtTheEnd) {
   EXPECT_FALSE(uses_libcurl(daemon.pid())) << "it costs memory, and nobody is to be told";
   EXPECT_FALSE(daemon.get("/health").body.contains("webhooks"));
   const std::string hook = "webhooks:\n  - url: " + receiver.url() + "\n    events: [start, end, emergency_stop]\n";
-  daemon.write_config(hook);
+  daemon.write_config("chaos_testing: {blast_radius_limit: 1}\n" + hook);
   const Response reload = daemon.post("/api/config/reload");
   ASSERT_EQ(reload.status, 200) << reload.text;
   EXPECT_EQ(reload.body.at("not_in_effect"), json::array());
@@ -224,7 +224,8 @@ TEST_F(Announce, WebhooksAreToldFromAReloadOnAndAtTheEnd) {
 TEST_F(Announce, WebhookThatHangsHoldsUpNothing) {
   const Receiver receiver([](std::size_t) { return ""; });
   Daemon::Setup setup;
-  setup.config = "webhooks:\n  - {url: \"" + receiver.url() + "\", timeout: 1m}\n";
+  setup.config =
+      "chaos_testing: {blast_radius_limit: 1}\nwebhooks:\n  - {url: \"" + receiver.url() + "\", timeout: 1m}\n";
   Daemon daemon(setup);
   const std::string id = id_of(daemon.run_scenario(request()));
   ASSERT_EQ(receiver.requests(1).size(), 1U);

