@@ -195,8 +195,14 @@ class Model : public ::testing::Test {
     ASSERT_FALSE(devices.contains(kProtectedTarget));
     ASSERT_LE(model_->running().size(), 3U);
     // Loopback is hit at egress only.
-    ASSERT_TRUE(eventually([&] { return bpf_objects_of(daemon_->pid()).links.size() == devices.size(); }))
-        << bpf_objects_of(daemon_->pid()).links.size() << " links for " << devices.size() << " devices";
+    ASSERT_TRUE(eventually([&] { return links_seen() == devices.size(); }))
+        << links_seen() << " links for " << devices.size() << " devices";
+  }
+  /// Links of the daemon, as bpftool sees them.
+  [[nodiscard]] std::size_t links_seen() const {
+    const std::set<std::uint32_t> own = bpf_objects_of(daemon_->pid()).links;
+    const std::set<std::uint32_t> seen = bpftool_links();
+    return static_cast<std::size_t>(std::ranges::count_if(own, [&](std::uint32_t id) { return seen.contains(id); }));
   }
   void finish() {
     while (!model_->running().empty() || !model_->waiting().empty()) {
