@@ -41,7 +41,7 @@ std::vector<Row> table() {
       {"GET", "/api/chaos/scenarios", kView, "list_scenarios", "Scenarios that have not ended, or all",
        {{"all", "boolean", "with those that have ended"}},
        "", "ScenarioList", 200, false, false, &H::list},
-      {"POST", "/api/chaos/scenarios", kOperate, "start_scenario", "Start a scenario; answers once it acts",
+      {"POST", "/api/chaos/scenarios", kOperate, "start_scenario", "Start a scenario; answers once it acts or waits",
        {}, "ScenarioRequest", "Scenario", 201, true, true, &H::start},
       {"GET", "/api/chaos/scenarios/{id}", kView, "show_scenario", "One scenario",
        {}, "", "Scenario", 200, false, false, &H::find},
