@@ -5,7 +5,6 @@
 #include <cerrno>
 #include <filesystem>
 
-#include <curl/curl.h>
 #include <fmt/format.h>
 
 #include "ctl/transport.h"
@@ -23,17 +22,6 @@ std::size_t append_body(char* data, std::size_t size, std::size_t count, void* u
   return bytes;
 }
 
-Outcome<Json> parse_answer(long status, const std::string& body) {
-  if (status < 200 || status >= 300) return std::unexpected(problem_from_response(status, body));
-  if (body.empty()) return Json::object();
-  Json document = Json::parse(body, nullptr, /*allow_exceptions=*/false);
-  if (document.is_discarded()) {
-    return problem(Errc::kInternal, "the daemon's answer is not JSON", {}, {},
-                   "is this socket chaosd's, and of this version? chaosctl health tells");
-  }
-  return document;
-}
-
 }  // namespace
 
 struct Client::Request {
@@ -42,11 +30,11 @@ struct Client::Request {
   std::vector<std::string> headers{};
 };
 
-Client::Client(std::string socket) : socket_(std::move(socket)), easy_(new_easy()) {}
+Client::Client(std::string socket) : socket_(std::move(socket)) {}
 Client::~Client() = default;
 Client::Client(Client&&) noexcept = default;
 Client& Client::operator=(Client&&) noexcept = default;
-void Client::EasyDeleter::operator()(void* easy) const { curl_easy_cleanup(easy); }
+void Client::EasyDeleter::operator()(void* easy) const { curl()->easy_cleanup(easy); }
 
 Outcome<Json> Client::get(const std::string& path) { return perform({path}); }
 
@@ -69,31 +57,35 @@ Outcome<Json> Client::perform(const Request& request) {
 }
 
 Outcome<Json> Client::perform_on(const std::string& socket, const Request& request) {
-  if (!easy_) return problem(Errc::kInternal, "libcurl cannot be initialised");
-  curl_easy_reset(easy_.get());
-  if (auto prepared = prepare(easy_.get(), socket, request.path); !prepared) return std::unexpected(prepared.error());
+  const Curl* loaded = curl();
+  if (loaded != nullptr && !easy_) easy_.reset(loaded->easy_init());
+  if (!easy_) return std::unexpected(no_curl());
+  const Curl& lib = *loaded;
+  lib.easy_reset(easy_.get());
+  if (auto prepared = prepare(lib, easy_.get(), socket, request.path); !prepared)
+    return std::unexpected(prepared.error());
   std::string answer;
-  curl_easy_setopt(easy_.get(), CURLOPT_WRITEFUNCTION, append_body);
-  curl_easy_setopt(easy_.get(), CURLOPT_WRITEDATA, &answer);
-  curl_easy_setopt(easy_.get(), CURLOPT_TIMEOUT_MS, static_cast<long>(timeout_.count()));
+  lib.easy_setopt(easy_.get(), CURLOPT_WRITEFUNCTION, append_body);
+  lib.easy_setopt(easy_.get(), CURLOPT_WRITEDATA, &answer);
+  lib.easy_setopt(easy_.get(), CURLOPT_TIMEOUT_MS, static_cast<long>(timeout_.count()));
 
-  HeaderList headers;
+  HeaderList headers(lib);
   std::string body;
   if (request.body != nullptr) {
     body = request.body->dump(-1, ' ', false, Json::error_handler_t::replace);
-    curl_easy_setopt(easy_.get(), CURLOPT_POSTFIELDS, body.c_str());
-    curl_easy_setopt(easy_.get(), CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
+    lib.easy_setopt(easy_.get(), CURLOPT_POSTFIELDS, body.c_str());
+    lib.easy_setopt(easy_.get(), CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
     headers.add("Content-Type: application/json");
     headers.add("Expect:");  // no "100-continue" round trip
   }
   for (const std::string& header : request.headers) headers.add(header);
   headers.add("Accept: application/json, application/problem+json");
-  curl_easy_setopt(easy_.get(), CURLOPT_HTTPHEADER, headers.get());
+  lib.easy_setopt(easy_.get(), CURLOPT_HTTPHEADER, headers.get());
 
-  const CURLcode code = curl_easy_perform(easy_.get());
-  if (code != CURLE_OK) return std::unexpected(transport_problem(easy_.get(), code, socket, timeout_));
+  const CURLcode code = lib.easy_perform(easy_.get());
+  if (code != CURLE_OK) return std::unexpected(transport_problem(lib, easy_.get(), code, socket, timeout_));
   long status = 0;
-  curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
+  lib.easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
   return parse_answer(status, answer);
 }
 

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "ctl/brake.h"
+#include "ctl/brake_call.h"
 #include "ctl/command.h"
 #include "ctl/json_text.h"
 #include "kernel/proc_tree.h"
@@ -83,12 +84,12 @@ bool cannot_answer(const Context& context, const EmergencyOptions& options) {
 }
 
 Outcome<Exit> run_emergency_stop(Context& context, const EmergencyOptions& options) {
-  context.client.set_timeout(kPatience);
   if (::geteuid() == 0 && cannot_answer(context, options)) {
     return brake_by_hand(context, options,
                          problem(Errc::kUnavailable, "the daemon has been stopped by a signal").error());
   }
-  const Outcome<Json> answer = context.client.post("/api/chaos/emergency-stop", Json{{"reason", options.reason}});
+  const Outcome<Json> answer =
+      brake_call(context.client.socket(), "/api/chaos/emergency-stop", Json{{"reason", options.reason}}, kPatience);
   if (!answer) {
     const Exit exit = answer.error().exit;
     // Not reachable, or it tried and failed. A refused role stays refused.

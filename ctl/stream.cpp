@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <optional>
 
-#include <curl/curl.h>
-
 #include "ctl/client.h"
 #include "ctl/transport.h"
 
@@ -15,10 +13,7 @@ namespace {
 using SteadyClock = std::chrono::steady_clock;
 
 struct MultiDeleter {
-  void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }
-};
-struct EasyDeleter {
-  void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
+  void operator()(CURLM* multi) const { curl()->multi_cleanup(multi); }
 };
 
 constexpr std::size_t kProblemLimit = std::size_t{64} << 10;
@@ -28,6 +23,7 @@ constexpr std::chrono::milliseconds kOpenTimeout{10'000};
 
 /// One open stream: what has come in and how it is to end.
 struct Client::Stream {
+  const Curl& lib;
   CURL* easy;
   const StreamHooks& hooks;
   SseParser parser;
@@ -38,8 +34,8 @@ struct Client::Stream {
   SteadyClock::time_point asked = SteadyClock::now();
   SteadyClock::time_point next_tick = asked;
 
-  Stream(CURL* handle, const StreamHooks& stream_hooks)
-      : easy(handle), hooks(stream_hooks), parser([this](const SseEvent& event) {
+  Stream(const Curl& curl, CURL* handle, const StreamHooks& stream_hooks)
+      : lib(curl), easy(handle), hooks(stream_hooks), parser([this](const SseEvent& event) {
           if (!ended && !hooks.on_event(event)) ended = true;
         }) {}
 
@@ -65,7 +61,7 @@ struct Client::Stream {
 
   [[nodiscard]] long status() const {
     long code = 0;
-    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &code);
+    lib.easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &code);
     return code;
   }
 
@@ -93,46 +89,50 @@ Outcome<Client::StreamEnd> Client::stream(const std::string& path, const std::st
 
 Outcome<Client::StreamEnd> Client::stream_on(const std::string& socket, const std::string& path,
                                              const std::string& last_event_id, const StreamHooks& hooks) {
-  const std::unique_ptr<CURL, EasyDeleter> easy(new_easy());
-  const std::unique_ptr<CURLM, MultiDeleter> multi(curl_multi_init());
-  if (!easy || !multi) return problem(Errc::kInternal, "libcurl cannot be initialised");
-  if (auto prepared = prepare(easy.get(), socket, path); !prepared) return std::unexpected(prepared.error());
-  Stream state(easy.get(), hooks);
-  HeaderList headers;
+  const Curl* loaded = curl();
+  if (loaded == nullptr) return std::unexpected(no_curl());
+  const Curl& lib = *loaded;
+  const std::unique_ptr<CURL, EasyDeleter> easy(lib.easy_init());
+  const std::unique_ptr<CURLM, MultiDeleter> multi(lib.multi_init());
+  if (!easy || !multi) return std::unexpected(no_curl());
+  if (auto prepared = prepare(lib, easy.get(), socket, path); !prepared) return std::unexpected(prepared.error());
+  Stream state(lib, easy.get(), hooks);
+  HeaderList headers(lib);
   headers.add("Accept: text/event-stream, application/problem+json");
   if (!last_event_id.empty()) headers.add("Last-Event-ID: " + last_event_id);
-  curl_easy_setopt(easy.get(), CURLOPT_HTTPHEADER, headers.get());
-  curl_easy_setopt(easy.get(), CURLOPT_HEADERFUNCTION, Stream::on_header);
-  curl_easy_setopt(easy.get(), CURLOPT_HEADERDATA, &state);
-  curl_easy_setopt(easy.get(), CURLOPT_WRITEFUNCTION, Stream::on_data);
-  curl_easy_setopt(easy.get(), CURLOPT_WRITEDATA, &state);
-  curl_multi_add_handle(multi.get(), easy.get());
+  lib.easy_setopt(easy.get(), CURLOPT_HTTPHEADER, headers.get());
+  lib.easy_setopt(easy.get(), CURLOPT_HEADERFUNCTION, Stream::on_header);
+  lib.easy_setopt(easy.get(), CURLOPT_HEADERDATA, &state);
+  lib.easy_setopt(easy.get(), CURLOPT_WRITEFUNCTION, Stream::on_data);
+  lib.easy_setopt(easy.get(), CURLOPT_WRITEDATA, &state);
+  lib.multi_add_handle(multi.get(), easy.get());
   struct Removal {
+    const Curl& lib;
     CURLM* from;
     CURL* what;
-    ~Removal() { curl_multi_remove_handle(from, what); }
-  } const removal{multi.get(), easy.get()};
+    ~Removal() { lib.multi_remove_handle(from, what); }
+  } const removal{lib, multi.get(), easy.get()};
 
   for (;;) {
     int running = 0;
-    curl_multi_perform(multi.get(), &running);
+    lib.multi_perform(multi.get(), &running);
     const std::chrono::milliseconds wait = state.run_tick();
     if (state.ended) return StreamEnd::kEndedByHook;
     if (running == 0) break;
     if (state.never_opened()) {
-      return std::unexpected(transport_problem(easy.get(), CURLE_OPERATION_TIMEDOUT, socket, kOpenTimeout));
+      return std::unexpected(transport_problem(lib, easy.get(), CURLE_OPERATION_TIMEDOUT, socket, kOpenTimeout));
     }
     curl_waitfd interrupt{hooks.interrupt_fd, CURL_WAIT_POLLIN, 0};
     const unsigned extra = hooks.interrupt_fd >= 0 ? 1 : 0;
-    curl_multi_poll(multi.get(), &interrupt, extra, static_cast<int>(wait.count()), nullptr);
+    lib.multi_poll(multi.get(), &interrupt, extra, static_cast<int>(wait.count()), nullptr);
     if (interrupt.revents != 0) return StreamEnd::kInterrupted;
   }
 
   int left = 0;
-  const CURLMsg* message = curl_multi_info_read(multi.get(), &left);
+  const CURLMsg* message = lib.multi_info_read(multi.get(), &left);
   if (state.garbled) return problem(Errc::kInternal, "the daemon's event stream is garbled");
   if (message != nullptr && message->data.result != CURLE_OK && !state.opened) {
-    return std::unexpected(transport_problem(easy.get(), message->data.result, socket, kOpenTimeout));
+    return std::unexpected(transport_problem(lib, easy.get(), message->data.result, socket, kOpenTimeout));
   }
   if (!state.opened) return std::unexpected(problem_from_response(state.status(), state.refusal));
   return StreamEnd::kClosed;

@@ -44,48 +44,78 @@ Error connect_error(int err, const std::string& socket) {
 
 }  // namespace
 
-CURL* new_easy() {
-  static const CURLcode initialised = curl_global_init(CURL_GLOBAL_DEFAULT);
-  return initialised == CURLE_OK ? curl_easy_init() : nullptr;
+const Curl* curl() {
+  const Result<const Curl*> loaded = Curl::load();
+  return loaded ? *loaded : nullptr;
 }
 
-Outcome<void> prepare(CURL* easy, const std::string& socket, const std::string& path) {
+Problem no_curl() {
+  const Result<const Curl*> loaded = Curl::load();
+  return problem_from(loaded ? Error{Errc::kInternal, "libcurl has no memory for a request"} : loaded.error());
+}
+
+Outcome<void> prepare(const Curl& lib, CURL* easy, const std::string& socket, const std::string& path) {
   if (socket.empty() || socket.size() >= sizeof(sockaddr_un::sun_path)) {
-    return problem(Errc::kInvalid, "the socket's path is empty or too long", "--socket",
-                   fmt::format("1 to {} bytes (unix(7))", sizeof(sockaddr_un::sun_path) - 1));
+    return std::unexpected(socket_path_problem());
   }
   const std::string url = "http://localhost" + path;
-  curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, socket.c_str());
-  curl_easy_setopt(easy, CURLOPT_URL, url.c_str());
-  curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http");
-  curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
-  curl_easy_setopt(easy, CURLOPT_PROXY, "");  // http_proxy in the environment is not meant for this
-  curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(easy, CURLOPT_USERAGENT, "chaosctl/" CHAOS_VERSION);
-  curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, kConnectTimeoutMs);
+  lib.easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, socket.c_str());
+  lib.easy_setopt(easy, CURLOPT_URL, url.c_str());
+  lib.easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http");
+  lib.easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+  lib.easy_setopt(easy, CURLOPT_PROXY, "");  // http_proxy in the environment is not meant for this
+  lib.easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+  lib.easy_setopt(easy, CURLOPT_USERAGENT, "chaosctl/" CHAOS_VERSION);
+  lib.easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, kConnectTimeoutMs);
   return {};
 }
 
-Problem transport_problem(CURL* easy, CURLcode code, const std::string& socket, std::chrono::milliseconds timeout) {
-  if (code == CURLE_COULDNT_CONNECT) {
-    long err = 0;
-    curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &err);
-    return problem_from(connect_error(static_cast<int>(err), socket));
-  }
-  if (code == CURLE_OPERATION_TIMEDOUT) {
-    return problem_from({Errc::kUnreachable,
-                         fmt::format("the daemon on {} does not answer within {}", socket, span_text(timeout)),
-                         {},
-                         {},
-                         "if it hangs, chaosctl emergency-stop (as root) ends it and every fault",
-                         ETIMEDOUT});
-  }
+Problem socket_path_problem() {
+  return problem(Errc::kInvalid, "the socket's path is empty or too long", "--socket",
+                 fmt::format("1 to {} bytes (unix(7))", sizeof(sockaddr_un::sun_path) - 1))
+      .error();
+}
+
+Problem connect_problem(int err, const std::string& socket) { return problem_from(connect_error(err, socket)); }
+
+Problem silence_problem(const std::string& socket, std::chrono::milliseconds timeout) {
   return problem_from({Errc::kUnreachable,
-                       fmt::format("the daemon on {} broke off: {}", socket, curl_easy_strerror(code)),
+                       fmt::format("the daemon on {} does not answer within {}", socket, span_text(timeout)),
+                       {},
+                       {},
+                       "if it hangs, chaosctl emergency-stop (as root) ends it and every fault",
+                       ETIMEDOUT});
+}
+
+Problem broken_problem(const std::string& socket, const std::string& how) {
+  return problem_from({Errc::kUnreachable,
+                       fmt::format("the daemon on {} broke off: {}", socket, how),
                        {},
                        {},
                        "journalctl -u chaosd tells more",
                        ECONNRESET});
+}
+
+Outcome<Json> parse_answer(long status, const std::string& body) {
+  if (status < 200 || status >= 300) return std::unexpected(problem_from_response(status, body));
+  if (body.empty()) return Json::object();
+  Json document = Json::parse(body, nullptr, /*allow_exceptions=*/false);
+  if (document.is_discarded()) {
+    return problem(Errc::kInternal, "the daemon's answer is not JSON", {}, {},
+                   "is this socket chaosd's, and of this version? chaosctl health tells");
+  }
+  return document;
+}
+
+Problem transport_problem(const Curl& lib, CURL* easy, CURLcode code, const std::string& socket,
+                          std::chrono::milliseconds timeout) {
+  if (code == CURLE_COULDNT_CONNECT) {
+    long err = 0;
+    lib.easy_getinfo(easy, CURLINFO_OS_ERRNO, &err);
+    return connect_problem(static_cast<int>(err), socket);
+  }
+  if (code == CURLE_OPERATION_TIMEDOUT) return silence_problem(socket, timeout);
+  return broken_problem(socket, lib.easy_strerror(code));
 }
 
 }  // namespace chaos::ctl

@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "announce/curl.h"
+#include "base/curl.h"
 #include "config/config.h"
 
 namespace chaos {

@@ -166,7 +166,10 @@ void FakeDaemon::answer(Connection& connection) {
   ::send(connection.fd.get(), text.data(), text.size(), MSG_NOSIGNAL);
   connection.streaming = reply.kind == FakeReply::Kind::kStream;
   connection.silent = reply.kind == FakeReply::Kind::kSilent;
-  connection.done = reply.kind == FakeReply::Kind::kClosed || reply.kind == FakeReply::Kind::kBroken;
+  // HTTP/1.0 keeps no connection (RFC 9112, section 9.3).
+  const bool kept = !request.head.substr(0, request.head.find('\r')).ends_with("HTTP/1.0");
+  connection.done = reply.kind == FakeReply::Kind::kClosed || reply.kind == FakeReply::Kind::kBroken ||
+                    (reply.kind == FakeReply::Kind::kAnswer && !kept);
 }
 
 Ran run_ctl(std::vector<std::string> args, bool tty) {

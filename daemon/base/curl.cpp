@@ -1,4 +1,4 @@
-#include "announce/curl.h"
+#include "base/curl.h"
 
 #include <dlfcn.h>
 
@@ -20,7 +20,8 @@ Result<Curl> open_library() {
   Curl curl{};
   const bool complete =
       library != nullptr && find(library, "curl_global_init", curl.global_init) &&
-      find(library, "curl_easy_init", curl.easy_init) && find(library, "curl_easy_setopt", curl.easy_setopt) &&
+      find(library, "curl_easy_init", curl.easy_init) && find(library, "curl_easy_reset", curl.easy_reset) &&
+      find(library, "curl_easy_perform", curl.easy_perform) && find(library, "curl_easy_setopt", curl.easy_setopt) &&
       find(library, "curl_easy_getinfo", curl.easy_getinfo) && find(library, "curl_easy_cleanup", curl.easy_cleanup) &&
       find(library, "curl_easy_strerror", curl.easy_strerror) &&
       find(library, "curl_slist_append", curl.slist_append) &&
@@ -33,7 +34,7 @@ Result<Curl> open_library() {
       find(library, "curl_multi_info_read", curl.multi_info_read);
   if (!complete) {
     const char* reason = ::dlerror();
-    return fail(Errc::kUnsupported, std::string("webhooks need libcurl: ") + (reason != nullptr ? reason : kLibrary),
+    return fail(Errc::kUnsupported, std::string("libcurl cannot be loaded: ") + (reason != nullptr ? reason : kLibrary),
                 {}, {}, "install libcurl4");
   }
   if (curl.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) return fail(Errc::kUnsupported, "libcurl does not start");

@@ -1,5 +1,5 @@
-// Curl: the functions of libcurl that webhooks use, opened at run time. A chaosd that has nobody to tell never loads
-// the library: linked, it and the 30 libraries behind it cost 3 MB of resident memory before their first call.
+// Curl: the functions of libcurl that chaosd and chaosctl use, opened at run time. Linked, it and the 30 libraries
+// behind it would cost a chaosd that has no webhooks 3 MB of resident memory, and chaosctl's emergency stop 10 ms.
 #pragma once
 
 #include <curl/curl.h>
@@ -11,6 +11,8 @@ namespace chaos {
 struct Curl {
   decltype(&curl_global_init) global_init;
   decltype(&curl_easy_init) easy_init;
+  decltype(&curl_easy_reset) easy_reset;
+  decltype(&curl_easy_perform) easy_perform;
   decltype(&curl_easy_setopt) easy_setopt;
   decltype(&curl_easy_getinfo) easy_getinfo;
   decltype(&curl_easy_cleanup) easy_cleanup;
