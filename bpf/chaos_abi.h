@@ -12,7 +12,10 @@
 #define CHAOS_MAX_FAULTS 64
 #define CHAOS_MAX_SLOTS 256
 #define CHAOS_MAX_PREFIXES 16384
-#define CHAOS_MAX_FLOWS 32768
+#define CHAOS_FLOW_LINES 8192 /* of CHAOS_FLOW_WAYS flows each */
+#define CHAOS_FLOW_WAYS 4
+#define CHAOS_MAX_SPILLED_FLOWS 16384 /* beyond the lines */
+#define CHAOS_PROTOCOLS 256
 #define CHAOS_MAX_PROTECTED_FLOWS 1024
 #define CHAOS_CB_WORD 4 /* which word of skb->cb carries slot and direction into the classifier */
 #define CHAOS_NO_DEADLINE (~0ULL)
@@ -22,7 +25,7 @@ enum chaos_direction { CHAOS_EGRESS = 0, CHAOS_INGRESS = 1 };
 /* PROG_ARRAY indexes. The array's only user-space fd is chaosd's highest: when chaosd dies the kernel empties it. */
 enum chaos_switch { CHAOS_SWITCH_CLASSIFY = 0, CHAOS_SWITCH_SIZE = 1 };
 
-/* One page, mapped by the daemon. Every program reads it before anything else. */
+/* Every program reads it before anything else. */
 struct chaos_control {
 	__u32 armed;	      /* 0: emergency stop, nothing acts and nothing is counted */
 	__u32 protect_peers;  /* 1: the protected prefix trie has entries */
@@ -65,7 +68,25 @@ struct chaos_slot {
 	__u32 pad;
 };
 
-/* Per CPU and fault. matched is the sum of the outcomes, derived and never counted on its own. */
+/* Which ports may be protected: bit (port % CHAOS_PROTECTED_SUMMARY_BITS) of each transport. A clear bit ends the
+ * question without another page. */
+#define CHAOS_PROTECTED_SUMMARY_BITS 512
+enum chaos_transport { CHAOS_TCP = 0, CHAOS_UDP = 1 };
+
+/* What most packets need, side by side: each 4 KiB page that a program touches costs a TLB miss, and where page-table
+ * isolation works without PCID every system call empties the TLB. The second page holds the lowest faults, the control
+ * words and the lowest slots: the lowest free numbers are the ones that are taken. */
+struct chaos_rules {
+	__u64 pad[128];
+	struct chaos_fault faults_backwards[CHAOS_MAX_FAULTS]; /* fault i at CHAOS_FAULT_AT(i) */
+	struct chaos_control control;
+	__u64 protected_summary[2][CHAOS_PROTECTED_SUMMARY_BITS / 64]; /* by chaos_transport */
+	__u64 protocols[CHAOS_PROTOCOLS];			       /* faults narrowed to this protocol */
+	struct chaos_slot slots[CHAOS_MAX_SLOTS];
+};
+#define CHAOS_FAULT_AT(index) (CHAOS_MAX_FAULTS - 1 - (index))
+
+/* Per CPU and fault, counting up for ever. matched is the sum of the outcomes, derived and never counted on its own. */
 struct chaos_counters {
 	__u64 injected;
 	__u64 shadowed;
@@ -79,6 +100,15 @@ struct chaos_counters {
 	__u64 injected_jointly; /* of injected: another fault had taken the packet already */
 };
 
+/* One per possible CPU, whole pages. As in chaos_rules, the lowest numbers share the second page. */
+struct chaos_tally {
+	__u64 pad[256];
+	__u64 seen_backwards[CHAOS_MAX_SLOTS * 2]; /* skbs while a fault is active there, at CHAOS_SEEN_AT */
+	struct chaos_counters faults[CHAOS_MAX_FAULTS];
+	__u64 pad2[128];
+};
+#define CHAOS_SEEN_AT(slot_direction) (CHAOS_MAX_SLOTS * 2 - 1 - (slot_direction))
+
 /* Longest-prefix key. The family leads, so that ::/0 is every IPv6 address and no IPv4 one; addresses are as in
  * packets: IPv4 as ::ffff:a.b.c.d. prefix_bits counts from the family: 8 + length, for IPv4 8 + 96 + length. */
 struct chaos_prefix_key {
@@ -89,10 +119,17 @@ struct chaos_prefix_key {
 };
 #define CHAOS_PREFIX_HOST (8 + 128) /* prefix_bits of a single address */
 
-/* A flow of one fault's activation; `flow` is the 64-bit hash of addresses, ports and protocol. */
-struct chaos_flow_key {
-	__u64 flow;
-	__u64 generation;
+/* Packets of one flow that one activation of a fault has numbered. `key` is a 64-bit hash of both, never 0 in an entry
+ * in use: programs claim an entry by setting it, user space frees those of a generation that has ended. */
+struct chaos_flow {
+	__u64 key;
+	__u32 generation;
+	__u32 count;
+};
+
+/* One cache line of the flow table. */
+struct chaos_flow_line {
+	struct chaos_flow ways[CHAOS_FLOW_WAYS];
 };
 
 /* A protected TCP connection; addresses v4-mapped, ports in host order. */
@@ -119,5 +156,7 @@ CHAOS_ASSERT_SIZE(chaos_budget, 64);
 CHAOS_ASSERT_SIZE(chaos_slot, 24);
 CHAOS_ASSERT_SIZE(chaos_counters, 80);
 CHAOS_ASSERT_SIZE(chaos_prefix_key, 24);
-CHAOS_ASSERT_SIZE(chaos_flow_key, 16);
+CHAOS_ASSERT_SIZE(chaos_rules, 1024 + 64 * CHAOS_MAX_FAULTS + 64 + 128 + 2048 + 24 * CHAOS_MAX_SLOTS);
+CHAOS_ASSERT_SIZE(chaos_tally, 3 * 4096);
+CHAOS_ASSERT_SIZE(chaos_flow_line, 64);
 CHAOS_ASSERT_SIZE(chaos_tuple, 40);

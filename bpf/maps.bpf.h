@@ -15,29 +15,13 @@
 		__type(value, value_);                                                                                 \
 	} name_ SEC(".maps")
 
-CHAOS_ARRAY(control, struct chaos_control, 1);
-CHAOS_ARRAY(faults, struct chaos_fault, CHAOS_MAX_FAULTS);
+CHAOS_ARRAY(rules, struct chaos_rules, 1);
+CHAOS_ARRAY(tallies, struct chaos_tally, 1); /* created with one for each possible CPU */
 CHAOS_ARRAY(budgets, struct chaos_budget, CHAOS_MAX_FAULTS);
-CHAOS_ARRAY(slots, struct chaos_slot, CHAOS_MAX_SLOTS);
 CHAOS_ARRAY(remote_ports, __u64, 65536);
 CHAOS_ARRAY(local_ports, __u64, 65536);
-CHAOS_ARRAY(protocols, __u64, 256);
 CHAOS_ARRAY(protected_ports, __u64, CHAOS_PROTECTED_WORDS);
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, CHAOS_MAX_FAULTS);
-	__type(key, __u32);
-	__type(value, struct chaos_counters);
-} counters SEC(".maps");
-
-/* skbs seen per slot and direction while a fault is active there: index slot << 1 | direction */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, CHAOS_MAX_SLOTS * 2);
-	__type(key, __u32);
-	__type(value, __u64);
-} seen SEC(".maps");
+CHAOS_ARRAY(flow_lines, struct chaos_flow_line, CHAOS_FLOW_LINES);
 
 /* Prefix → faults whose peer filter covers it, shorter prefixes included. */
 struct {
@@ -64,10 +48,10 @@ struct {
 	__type(value, __u8);
 } protected_flows SEC(".maps");
 
-/* How many packets of a flow a fault has numbered. */
+/* Flows whose line in flow_lines was full: chaos_flow.key → count. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, CHAOS_MAX_FLOWS);
-	__type(key, struct chaos_flow_key);
-	__type(value, __u64);
-} flows SEC(".maps");
+	__uint(max_entries, CHAOS_MAX_SPILLED_FLOWS);
+	__type(key, __u64);
+	__type(value, __u32);
+} spilled_flows SEC(".maps");

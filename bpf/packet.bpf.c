@@ -16,34 +16,46 @@ static __always_inline __u64 mask_at(void *array, __u32 index)
 	return mask ? *mask : 0;
 }
 
+/* This CPU's counters. */
+static __always_inline struct chaos_tally *own_tally(void)
+{
+	__u32 cpu = bpf_get_smp_processor_id();
+
+	return bpf_map_lookup_elem(&tallies, &cpu);
+}
+
 /* The mask classifier: every filter dimension gives the faults that it lets through; their AND matches. Cheap lookups
  * first, the prefix trie last and only for faults that ask for it. */
-static __always_inline __u64 match(const struct chaos_control *page, const struct packet *p, __u32 direction,
+static __always_inline __u64 match(const struct chaos_rules *page, const struct packet *p, __u32 direction,
 				   __u64 mask)
 {
+	const struct chaos_control *any = &page->control;
 	bool egress = direction == CHAOS_EGRESS;
 
 	if (p->flags & PACKET_IP && !(p->flags & PACKET_BROKEN))
-		mask &= page->any_protocol | mask_at(&protocols, p->protocol);
+		mask &= any->any_protocol | page->protocols[p->protocol];
 	else
-		mask &= page->any_protocol;
+		mask &= any->any_protocol;
 	if (p->flags & PACKET_PORTS) {
 		__u16 remote = egress ? p->destination_port : p->source_port;
 		__u16 local = egress ? p->source_port : p->destination_port;
 
-		mask &= page->any_remote_port | mask_at(&remote_ports, remote);
-		mask &= page->any_local_port | mask_at(&local_ports, local);
+		/* A table is looked at only for faults that ask for it: each is a page of its own. */
+		if (mask & ~any->any_remote_port)
+			mask &= any->any_remote_port | mask_at(&remote_ports, remote);
+		if (mask & ~any->any_local_port)
+			mask &= any->any_local_port | mask_at(&local_ports, local);
 	} else {
-		mask &= page->any_remote_port & page->any_local_port;
+		mask &= any->any_remote_port & any->any_local_port;
 	}
-	if (mask & ~page->any_peer) {
+	if (mask & ~any->any_peer) {
 		struct chaos_prefix_key key;
 		__u64 *covering = NULL;
 
 		peer_key(&key, p, direction);
 		if (p->flags & PACKET_IP)
 			covering = bpf_map_lookup_elem(&peers, &key);
-		mask &= page->any_peer | (covering ? *covering : 0);
+		mask &= any->any_peer | (covering ? *covering : 0);
 	}
 	return mask;
 }
@@ -64,14 +76,17 @@ struct passage {
  * of 64 faults. */
 __noinline int run_fault(struct __sk_buff *skb, struct passage *w, __u32 index)
 {
-	const struct chaos_control *page = gate_open();
-	const struct chaos_fault *fault = bpf_map_lookup_elem(&faults, &index);
-	struct chaos_counters *count = bpf_map_lookup_elem(&counters, &index);
+	const struct chaos_rules *page = gate_open();
+	struct chaos_tally *own = own_tally();
+	const struct chaos_fault *fault;
+	struct chaos_counters *count;
 
-	if (!w || !page || !fault || !count)
+	if (!w || !page || !own || index >= CHAOS_MAX_FAULTS)
 		return 0;
+	fault = &page->faults_backwards[CHAOS_FAULT_AT(index)];
+	count = &own->faults[index];
 	count->matched_segments += w->segments;
-	if (gate_expired(page, fault)) {
+	if (gate_expired(&page->control, fault)) {
 		count->spared_expired++;
 		return 0;
 	}
@@ -106,26 +121,24 @@ __noinline int run_fault(struct __sk_buff *skb, struct passage *w, __u32 index)
 SEC("tc")
 int chaos_classify(struct __sk_buff *skb)
 {
-	const struct chaos_control *page = gate_open();
+	const struct chaos_rules *page = gate_open();
 	__u32 slot_direction = skb->cb[CHAOS_CB_WORD];
 	__u32 direction = slot_direction & 1;
 	__u32 index = slot_direction >> 1;
 	const struct chaos_slot *slot;
 	struct passage w;
-	__u64 *count;
+	struct chaos_tally *own;
 	__u64 mask;
 
-	if (!page)
+	if (!page || index >= CHAOS_MAX_SLOTS)
 		return CHAOS_PASS_ON;
-	slot = bpf_map_lookup_elem(&slots, &index);
-	if (!slot)
-		return CHAOS_PASS_ON;
-	mask = slot->faults[direction] & *(volatile const __u64 *)&page->active;
+	slot = &page->slots[index];
+	mask = slot->faults[direction] & *(volatile const __u64 *)&page->control.active;
 	if (!mask)
 		return CHAOS_PASS_ON;
-	count = bpf_map_lookup_elem(&seen, &slot_direction);
-	if (count)
-		(*count)++;
+	own = own_tally();
+	if (own)
+		own->seen_backwards[CHAOS_SEEN_AT(index << 1 | direction)]++;
 
 	__builtin_memset(&w, 0, sizeof(w));
 	parse_packet(skb, slot->l2_len, &w.packet);

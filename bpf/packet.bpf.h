@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /* Parsing: from an skb at a tc hook to what filters look at. Fails open: what cannot be decoded keeps the layers that
- * could, and the flags say so. Reads by bpf_skb_load_bytes, so non-linear skbs are no special case. */
+ * could, and the flags say so. */
 #pragma once
 
 #include "chaos_abi.h"
@@ -26,6 +26,19 @@ struct packet {
 	__u32 transport; /* offset of the transport header from skb->data */
 };
 
+/* From the linear part where it reaches, else through the helper. `length` is a constant. Returns false past the end. */
+static __always_inline bool read_bytes(struct __sk_buff *skb, __u32 offset, void *to, const __u32 length)
+{
+	void *data = (void *)(long)skb->data;
+	void *end = (void *)(long)skb->data_end;
+
+	if (offset <= 128 && data + offset + length <= end) {
+		__builtin_memcpy(to, data + offset, length);
+		return true;
+	}
+	return !bpf_skb_load_bytes(skb, offset, to, length);
+}
+
 static __always_inline void set_mapped(__u32 address[4], __be32 ipv4)
 {
 	address[0] = 0;
@@ -48,7 +61,7 @@ static __always_inline __u32 parse_ethernet(struct __sk_buff *skb, struct packet
 	} tag;
 	__u32 offset = sizeof(eth);
 
-	if (bpf_skb_load_bytes(skb, 0, &eth, sizeof(eth))) {
+	if (!read_bytes(skb, 0, &eth, sizeof(eth))) {
 		p->flags |= PACKET_BROKEN;
 		return offset;
 	}
@@ -79,7 +92,7 @@ static __always_inline void parse_ipv4(struct __sk_buff *skb, __u32 offset, stru
 		__be32 source, destination;
 	} ip;
 
-	if (bpf_skb_load_bytes(skb, offset, &ip, sizeof(ip)) || ip.version_ihl >> 4 != 4) {
+	if (!read_bytes(skb, offset, &ip, sizeof(ip)) || ip.version_ihl >> 4 != 4) {
 		p->flags |= PACKET_BROKEN;
 		return;
 	}
@@ -107,7 +120,7 @@ static __always_inline void parse_ipv6(struct __sk_buff *skb, __u32 offset, stru
 	} ext;
 	__u8 next;
 
-	if (bpf_skb_load_bytes(skb, offset, &ip, sizeof(ip)) || (bpf_ntohl(ip.flow) >> 28) != 6) {
+	if (!read_bytes(skb, offset, &ip, sizeof(ip)) || (bpf_ntohl(ip.flow) >> 28) != 6) {
 		p->flags |= PACKET_BROKEN;
 		return;
 	}
@@ -159,7 +172,7 @@ static __always_inline void parse_transport(struct __sk_buff *skb, struct packet
 	if (!(p->flags & PACKET_IP) || p->flags & (PACKET_FRAGMENT | PACKET_BROKEN))
 		return;
 	if (has_ports(p->protocol)) {
-		if (bpf_skb_load_bytes(skb, p->transport, ports, sizeof(ports))) {
+		if (!read_bytes(skb, p->transport, ports, sizeof(ports))) {
 			p->flags |= PACKET_BROKEN;
 			return;
 		}

@@ -13,20 +13,25 @@ static __always_inline bool protected_ethertype(const struct packet *p)
 	       p->ethertype == ETHERTYPE_SLOW || p->ethertype == ETHERTYPE_EAPOL || p->ethertype == ETHERTYPE_LLDP;
 }
 
-static __always_inline bool port_listed(__u8 protocol, __u16 port)
+static __always_inline bool port_listed(const struct chaos_rules *page, __u8 protocol, __u16 port)
 {
-	__u32 base = protocol == PROTOCOL_TCP ? CHAOS_PROTECTED_TCP : CHAOS_PROTECTED_UDP;
-	__u32 word = base + (port >> 6);
-	__u64 *bits = bpf_map_lookup_elem(&protected_ports, &word);
+	enum chaos_transport transport = protocol == PROTOCOL_TCP ? CHAOS_TCP : CHAOS_UDP;
+	__u32 word = (transport == CHAOS_TCP ? CHAOS_PROTECTED_TCP : CHAOS_PROTECTED_UDP) + (port >> 6);
+	__u32 summary = port % CHAOS_PROTECTED_SUMMARY_BITS;
+	__u64 *bits;
 
+	if (!(page->protected_summary[transport][summary >> 6] >> (summary & 63) & 1))
+		return false;
+	bits = bpf_map_lookup_elem(&protected_ports, &word);
 	return bits && (*bits >> (port & 63)) & 1;
 }
 
-static __always_inline bool protected_transport(__u8 protocol, __u16 source_port, __u16 destination_port)
+static __always_inline bool protected_transport(const struct chaos_rules *page, __u8 protocol, __u16 source_port,
+						__u16 destination_port)
 {
 	if (protocol != PROTOCOL_TCP && protocol != PROTOCOL_UDP)
 		return false;
-	return port_listed(protocol, source_port) || port_listed(protocol, destination_port);
+	return port_listed(page, protocol, source_port) || port_listed(page, protocol, destination_port);
 }
 
 static __always_inline bool protected_icmpv6(__u8 type)
@@ -35,7 +40,7 @@ static __always_inline bool protected_icmpv6(__u8 type)
 }
 
 /* ICMP errors quote the packet they are about: those about protected ports are part of that conversation. */
-static __always_inline bool protected_quote(struct __sk_buff *skb, const struct packet *p)
+static __always_inline bool protected_quote(struct __sk_buff *skb, const struct chaos_rules *page, const struct packet *p)
 {
 	__u32 quoted = p->transport + 8;
 	__be16 ports[2];
@@ -61,7 +66,7 @@ static __always_inline bool protected_quote(struct __sk_buff *skb, const struct 
 		return false;
 	if (bpf_skb_load_bytes(skb, quoted, ports, sizeof(ports)))
 		return true;
-	return protected_transport(protocol, bpf_ntohs(ports[0]), bpf_ntohs(ports[1]));
+	return protected_transport(page, protocol, bpf_ntohs(ports[0]), bpf_ntohs(ports[1]));
 }
 
 static __always_inline bool protected_flow(const struct packet *p, __u32 direction)
@@ -76,7 +81,7 @@ static __always_inline bool protected_flow(const struct packet *p, __u32 directi
 	return bpf_map_lookup_elem(&protected_flows, &tuple);
 }
 
-static __always_inline bool protected_packet(struct __sk_buff *skb, const struct chaos_control *page,
+static __always_inline bool protected_packet(struct __sk_buff *skb, const struct chaos_rules *page,
 					     const struct packet *p, __u32 direction)
 {
 	if (protected_ethertype(p))
@@ -89,16 +94,16 @@ static __always_inline bool protected_packet(struct __sk_buff *skb, const struct
 		return p->protocol == PROTOCOL_TCP || p->protocol == PROTOCOL_UDP;
 	if (p->protocol == PROTOCOL_ICMPV6 && protected_icmpv6(p->icmp_type))
 		return true;
-	if ((p->protocol == PROTOCOL_ICMP || p->protocol == PROTOCOL_ICMPV6) && protected_quote(skb, p))
+	if ((p->protocol == PROTOCOL_ICMP || p->protocol == PROTOCOL_ICMPV6) && protected_quote(skb, page, p))
 		return true;
-	if (protected_transport(p->protocol, p->source_port, p->destination_port))
+	if (protected_transport(page, p->protocol, p->source_port, p->destination_port))
 		return true;
-	if (page->protect_peers) {
+	if (page->control.protect_peers) {
 		struct chaos_prefix_key key;
 
 		peer_key(&key, p, direction);
 		if (bpf_map_lookup_elem(&protected_peers, &key))
 			return true;
 	}
-	return page->protect_flows && p->protocol == PROTOCOL_TCP && protected_flow(p, direction);
+	return page->control.protect_flows && p->protocol == PROTOCOL_TCP && protected_flow(p, direction);
 }

@@ -59,8 +59,11 @@ Result<unsigned> PacketEngine::prepare(const Plan& plan, const chaos_fault& para
     fault.max_events = budget.value_or(0);
   }
   std::atomic_ref(maps_.budget(*index).spent).store(0);
-  Status status = maps_.clear_counters(*index);
-  if (status) status = classifier_.install(*index, to_rule(plan.filter));
+  {
+    const std::scoped_lock lock(mutex_);
+    active_[*index].before = maps_.read_counters(*index);
+  }
+  Status status = classifier_.install(*index, to_rule(plan.filter));
   if (status) status = attach(plan, *index);
   if (!status) {
     (void)release(*index);
@@ -136,11 +139,7 @@ Status PacketEngine::arm(unsigned fault, std::chrono::nanoseconds duration) {
   if (state.gone) return fail(Errc::kUnavailable, "the target's interfaces went away while the fault was set up");
   {
     const std::scoped_lock lock(mutex_);
-    for (Watch& watch : active_[fault].watches) {
-      auto seen = maps_.read_seen(watch.slot, watch.direction);
-      if (!seen) return std::unexpected(seen.error());
-      watch.seen_before = *seen;
-    }
+    for (Watch& watch : active_[fault].watches) watch.seen_before = maps_.read_seen(watch.slot, watch.direction);
   }
   const auto deadline = system_clock().boottime() + duration;
   maps_.fault(fault).deadline_boot_ns = static_cast<std::uint64_t>(deadline.count());
@@ -151,37 +150,35 @@ Status PacketEngine::arm(unsigned fault, std::chrono::nanoseconds duration) {
 
 void PacketEngine::silence(unsigned fault) { classifier_.silence(fault); }
 
-Counters PacketEngine::sum(unsigned fault, const std::vector<Watch>& watches) const {
-  Counters result;
-  if (auto kernel = maps_.read_counters(fault)) {
-    result.injected = kernel->injected;
-    result.shadowed = kernel->shadowed;
-    result.not_sampled = kernel->not_sampled;
-    result.spared_protected = kernel->spared_protected;
-    result.spared_budget = kernel->spared_budget;
-    result.spared_expired = kernel->spared_expired;
-    result.over_limit = kernel->over_limit;
-    result.matched_segments = kernel->matched_segments;
-    result.injected_segments = kernel->injected_segments;
-    result.injected_jointly = kernel->injected_jointly;
-  }
-  result.matched = result.injected + result.shadowed + result.not_sampled + result.spared_protected +
-                   result.spared_budget + result.spared_expired + result.over_limit;
-  // Read after the outcomes: what matched has been seen by then.
-  for (const Watch& watch : watches) {
-    if (auto seen = maps_.read_seen(watch.slot, watch.direction)) result.evaluated += *seen - watch.seen_before;
-  }
-  result.unmatched = result.evaluated - result.matched;
-  return result;
-}
-
 Counters PacketEngine::counters(unsigned fault) const {
+  chaos_counters before{};
   std::vector<Watch> watches;
   {
     const std::scoped_lock lock(mutex_);
+    before = active_[fault].before;
     watches = active_[fault].watches;
   }
-  return sum(fault, watches);
+  const chaos_counters now = maps_.read_counters(fault);
+  Counters result;
+  result.injected = now.injected - before.injected;
+  result.shadowed = now.shadowed - before.shadowed;
+  result.not_sampled = now.not_sampled - before.not_sampled;
+  result.spared_protected = now.spared_protected - before.spared_protected;
+  result.spared_budget = now.spared_budget - before.spared_budget;
+  result.spared_expired = now.spared_expired - before.spared_expired;
+  result.over_limit = now.over_limit - before.over_limit;
+  result.matched_segments = now.matched_segments - before.matched_segments;
+  result.injected_segments = now.injected_segments - before.injected_segments;
+  result.injected_jointly = now.injected_jointly - before.injected_jointly;
+  result.matched = result.injected + result.shadowed + result.not_sampled + result.spared_protected +
+                   result.spared_budget + result.spared_expired + result.over_limit;
+  // Read after the outcomes: what matched has been seen by then.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  for (const Watch& watch : watches) {
+    result.evaluated += maps_.read_seen(watch.slot, watch.direction) - watch.seen_before;
+  }
+  result.unmatched = result.evaluated - result.matched;
+  return result;
 }
 
 Counters PacketEngine::release(unsigned fault) {
@@ -190,6 +187,7 @@ Counters PacketEngine::release(unsigned fault) {
   const Counters result = counters(fault);
   detach(fault);
   classifier_.remove(fault);
+  maps_.forget_flows(maps_.fault(fault).generation);
   const std::scoped_lock lock(mutex_);
   active_[fault] = {};
   return result;

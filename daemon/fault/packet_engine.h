@@ -72,6 +72,7 @@ class PacketEngine {
   };
   struct Active {
     bool used = false;
+    chaos_counters before{};
     std::vector<Watch> watches;
   };
 
@@ -81,7 +82,6 @@ class PacketEngine {
   Status attach(const Plan& plan, unsigned fault);
   Status attach_one(const Plan& plan, const PlannedInterface& interface, unsigned fault, chaos_direction direction);
   void detach(unsigned fault);
-  [[nodiscard]] Counters sum(unsigned fault, const std::vector<Watch>& watches) const;
 
   SharedMaps maps_;
   PacketPrograms programs_;

@@ -24,20 +24,9 @@ Protection::Protection(const SharedMaps& maps, ProtectedSources sources) : maps_
 }
 
 void Protection::write_ports() {
-  for (unsigned word = 0; word < CHAOS_PROTECTED_WORDS / 2; ++word) {
-    std::uint64_t tcp = 0;
-    std::uint64_t udp = 0;
-    for (unsigned bit = 0; bit < 64; ++bit) {
-      const unsigned port = word * 64 + bit;
-      if (configured_[port] || ssh_[port]) tcp |= 1ULL << bit;
-      if (configured_[port]) udp |= 1ULL << bit;
-    }
-    for (const std::uint16_t port : kDhcpPorts) {
-      if (port / 64U == word) udp |= 1ULL << (port % 64U);
-    }
-    std::atomic_ref(maps_.protected_port_word(CHAOS_PROTECTED_TCP + word)).store(tcp);
-    std::atomic_ref(maps_.protected_port_word(CHAOS_PROTECTED_UDP + word)).store(udp);
-  }
+  SharedMaps::PortSet udp = configured_;
+  for (const std::uint16_t port : kDhcpPorts) udp.set(port);
+  maps_.write_protected_ports(configured_ | ssh_, udp);
 }
 
 Status Protection::write_peers(const std::vector<chaos_prefix_key>& wanted) {

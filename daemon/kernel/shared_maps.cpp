@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
+#include <tuple>
 
 namespace chaos {
 namespace {
@@ -20,22 +22,21 @@ struct MapSpec {
   std::uint32_t flags;
 };
 
+constexpr std::uint32_t kPerCpu = 0;  ///< entries: one for each possible CPU
+
 constexpr std::array kMaps{
-    MapSpec{"control", "ctl", BPF_MAP_TYPE_ARRAY, 4, sizeof(chaos_control), 1, BPF_F_MMAPABLE},
-    MapSpec{"faults", "flt", BPF_MAP_TYPE_ARRAY, 4, sizeof(chaos_fault), CHAOS_MAX_FAULTS, BPF_F_MMAPABLE},
+    MapSpec{"rules", "rul", BPF_MAP_TYPE_ARRAY, 4, sizeof(chaos_rules), 1, BPF_F_MMAPABLE},
     MapSpec{"budgets", "bud", BPF_MAP_TYPE_ARRAY, 4, sizeof(chaos_budget), CHAOS_MAX_FAULTS, BPF_F_MMAPABLE},
-    MapSpec{"slots", "slt", BPF_MAP_TYPE_ARRAY, 4, sizeof(chaos_slot), CHAOS_MAX_SLOTS, BPF_F_MMAPABLE},
     MapSpec{"remote_ports", "rpt", BPF_MAP_TYPE_ARRAY, 4, 8, 65536, BPF_F_MMAPABLE},
     MapSpec{"local_ports", "lpt", BPF_MAP_TYPE_ARRAY, 4, 8, 65536, BPF_F_MMAPABLE},
-    MapSpec{"protocols", "pro", BPF_MAP_TYPE_ARRAY, 4, 8, 256, BPF_F_MMAPABLE},
     MapSpec{"protected_ports", "ppt", BPF_MAP_TYPE_ARRAY, 4, 8, CHAOS_PROTECTED_WORDS, BPF_F_MMAPABLE},
-    MapSpec{"counters", "cnt", BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(chaos_counters), CHAOS_MAX_FAULTS, 0},
-    MapSpec{"seen", "see", BPF_MAP_TYPE_PERCPU_ARRAY, 4, 8, CHAOS_MAX_SLOTS * 2, 0},
+    MapSpec{"tallies", "tal", BPF_MAP_TYPE_ARRAY, 4, sizeof(chaos_tally), kPerCpu, BPF_F_MMAPABLE},
     MapSpec{"peers", "per", BPF_MAP_TYPE_LPM_TRIE, sizeof(chaos_prefix_key), 8, CHAOS_MAX_PREFIXES, BPF_F_NO_PREALLOC},
     MapSpec{"protected_peers", "ppr", BPF_MAP_TYPE_LPM_TRIE, sizeof(chaos_prefix_key), 1, 1024, BPF_F_NO_PREALLOC},
     MapSpec{"protected_flows", "pfl", BPF_MAP_TYPE_HASH, sizeof(chaos_tuple), 1, CHAOS_MAX_PROTECTED_FLOWS,
             BPF_F_NO_PREALLOC},
-    MapSpec{"flows", "flo", BPF_MAP_TYPE_LRU_HASH, sizeof(chaos_flow_key), 8, CHAOS_MAX_FLOWS, 0},
+    MapSpec{"flow_lines", "flo", BPF_MAP_TYPE_ARRAY, 4, sizeof(chaos_flow_line), CHAOS_FLOW_LINES, BPF_F_MMAPABLE},
+    MapSpec{"spilled_flows", "spi", BPF_MAP_TYPE_LRU_HASH, 8, 4, CHAOS_MAX_SPILLED_FLOWS, 0},
 };
 
 template <class T>
@@ -50,21 +51,23 @@ Status map_into(MappedArray<T>& target, int fd, std::size_t entries) {
 
 Result<SharedMaps> SharedMaps::create(std::string_view tag) {
   SharedMaps maps;
+  const int cpus = libbpf_num_possible_cpus();
+  if (cpus <= 0) return fail_errno("count CPUs", -cpus);
   for (const MapSpec& spec : kMaps) {
     const std::string name = "chaos_" + std::string(tag) + "_" + std::string(spec.short_name);
     LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = spec.flags);
-    UniqueFd fd(bpf_map_create(spec.type, name.c_str(), spec.key_size, spec.value_size, spec.entries, &opts));
+    const std::uint32_t entries = spec.entries == kPerCpu ? static_cast<std::uint32_t>(cpus) : spec.entries;
+    UniqueFd fd(bpf_map_create(spec.type, name.c_str(), spec.key_size, spec.value_size, entries, &opts));
     if (!fd.valid()) return fail_errno("create BPF map " + name);
     maps.maps_.push_back({spec.bpf_name, std::move(fd)});
   }
-  Status status = map_into(maps.control_, maps.fd_of("control"), 1);
-  if (status) status = map_into(maps.faults_, maps.fd_of("faults"), CHAOS_MAX_FAULTS);
+  Status status = map_into(maps.rules_, maps.fd_of("rules"), 1);
+  if (status) status = map_into(maps.tallies_, maps.fd_of("tallies"), static_cast<std::size_t>(cpus));
   if (status) status = map_into(maps.budgets_, maps.fd_of("budgets"), CHAOS_MAX_FAULTS);
-  if (status) status = map_into(maps.slots_, maps.fd_of("slots"), CHAOS_MAX_SLOTS);
   if (status) status = map_into(maps.remote_ports_, maps.fd_of("remote_ports"), 65536);
   if (status) status = map_into(maps.local_ports_, maps.fd_of("local_ports"), 65536);
-  if (status) status = map_into(maps.protocols_, maps.fd_of("protocols"), 256);
   if (status) status = map_into(maps.protected_ports_, maps.fd_of("protected_ports"), CHAOS_PROTECTED_WORDS);
+  if (status) status = map_into(maps.flow_lines_, maps.fd_of("flow_lines"), CHAOS_FLOW_LINES);
   if (!status) return std::unexpected(status.error());
   return maps;
 }
@@ -74,37 +77,68 @@ int SharedMaps::fd_of(std::string_view bpf_name) const {
   return it == maps_.end() ? -1 : it->fd.get();
 }
 
-Result<chaos_counters> SharedMaps::read_counters(unsigned fault) const {
-  std::vector<chaos_counters> per_cpu(static_cast<std::size_t>(libbpf_num_possible_cpus()));
-  if (bpf_map_lookup_elem(fd_of("counters"), &fault, per_cpu.data()) != 0) return fail_errno("read counters");
+void SharedMaps::write_protected_ports(const PortSet& tcp, const PortSet& udp) const {
+  constexpr unsigned kWords = CHAOS_PROTECTED_WORDS / 2;
+  constexpr unsigned kSummaryWords = CHAOS_PROTECTED_SUMMARY_BITS / 64;
+  for (const auto& [ports, base, transport] :
+       {std::tuple{&tcp, CHAOS_PROTECTED_TCP, CHAOS_TCP}, std::tuple{&udp, CHAOS_PROTECTED_UDP, CHAOS_UDP}}) {
+    std::array<std::uint64_t, kSummaryWords> summary{};
+    std::array<std::uint64_t, kWords> words{};
+    for (unsigned port = 0; port < ports->size(); ++port) {
+      if (!ports->test(port)) continue;
+      words[port / 64] |= 1ULL << (port % 64);
+      const unsigned bit = port % CHAOS_PROTECTED_SUMMARY_BITS;
+      summary[bit / 64] |= 1ULL << (bit % 64);
+    }
+    // Packets look at the summary first: it has every port's bit at all times.
+    auto& shared = rules_[0].protected_summary[transport];
+    for (unsigned i = 0; i < kSummaryWords; ++i) std::atomic_ref(shared[i]).fetch_or(summary[i]);
+    for (unsigned i = 0; i < kWords; ++i) {
+      std::atomic_ref(protected_ports_[static_cast<unsigned>(base) + i]).store(words[i]);
+    }
+    for (unsigned i = 0; i < kSummaryWords; ++i) std::atomic_ref(shared[i]).store(summary[i]);
+  }
+}
+
+void SharedMaps::forget_flows(std::uint64_t generation) const {
+  const auto ended = static_cast<std::uint32_t>(generation);
+  for (std::size_t i = 0; i < flow_lines_.size(); ++i) {
+    for (chaos_flow& way : flow_lines_[i].ways) {
+      std::atomic_ref key(way.key);
+      if (key.load() == 0 || std::atomic_ref(way.generation).load() != ended) continue;
+      // The key last: whoever claims the entry finds it clean.
+      std::atomic_ref(way.count).store(0);
+      std::atomic_ref(way.generation).store(0);
+      key.store(0);
+    }
+  }
+}
+
+chaos_counters SharedMaps::read_counters(unsigned fault) const {
   chaos_counters sum{};
-  for (const chaos_counters& cpu : per_cpu) {
-    sum.injected += cpu.injected;
-    sum.shadowed += cpu.shadowed;
-    sum.not_sampled += cpu.not_sampled;
-    sum.spared_protected += cpu.spared_protected;
-    sum.spared_budget += cpu.spared_budget;
-    sum.spared_expired += cpu.spared_expired;
-    sum.over_limit += cpu.over_limit;
-    sum.matched_segments += cpu.matched_segments;
-    sum.injected_segments += cpu.injected_segments;
-    sum.injected_jointly += cpu.injected_jointly;
+  for (std::size_t cpu = 0; cpu < tallies_.size(); ++cpu) {
+    chaos_counters& own = tallies_[cpu].faults[fault];
+    const auto add = [](__u64& total, __u64& part) { total += std::atomic_ref(part).load(std::memory_order_relaxed); };
+    add(sum.injected, own.injected);
+    add(sum.shadowed, own.shadowed);
+    add(sum.not_sampled, own.not_sampled);
+    add(sum.spared_protected, own.spared_protected);
+    add(sum.spared_budget, own.spared_budget);
+    add(sum.spared_expired, own.spared_expired);
+    add(sum.over_limit, own.over_limit);
+    add(sum.matched_segments, own.matched_segments);
+    add(sum.injected_segments, own.injected_segments);
+    add(sum.injected_jointly, own.injected_jointly);
   }
   return sum;
 }
 
-Status SharedMaps::clear_counters(unsigned fault) const {
-  const std::vector<chaos_counters> zero(static_cast<std::size_t>(libbpf_num_possible_cpus()));
-  if (bpf_map_update_elem(fd_of("counters"), &fault, zero.data(), BPF_ANY) != 0) return fail_errno("clear counters");
-  return {};
-}
-
-Result<std::uint64_t> SharedMaps::read_seen(unsigned slot, unsigned direction) const {
-  std::vector<std::uint64_t> per_cpu(static_cast<std::size_t>(libbpf_num_possible_cpus()));
-  const std::uint32_t key = slot << 1 | direction;
-  if (bpf_map_lookup_elem(fd_of("seen"), &key, per_cpu.data()) != 0) return fail_errno("read packets seen");
+std::uint64_t SharedMaps::read_seen(unsigned slot, unsigned direction) const {
   std::uint64_t sum = 0;
-  for (std::uint64_t cpu : per_cpu) sum += cpu;
+  for (std::size_t cpu = 0; cpu < tallies_.size(); ++cpu) {
+    auto& seen = tallies_[cpu].seen_backwards[CHAOS_SEEN_AT(slot << 1 | direction)];
+    sum += std::atomic_ref(seen).load(std::memory_order_relaxed);
+  }
   return sum;
 }
 

@@ -1,8 +1,9 @@
 // SharedMaps: the BPF maps that all programs of one chaosd instance share, created with the instance's tag in their
-// names (chaos_TAG_ctl, ...) so that residue can be told apart by instance. Owns the fds; nothing is pinned, so the
+// names (chaos_TAG_rul, ...) so that residue can be told apart by instance. Owns the fds; nothing is pinned, so the
 // kernel frees everything when the process dies. Needs CAP_BPF. Element access is thread-safe where noted.
 #pragma once
 
+#include <bitset>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -22,20 +23,25 @@ class SharedMaps {
   SharedMaps(SharedMaps&&) noexcept = default;
   SharedMaps& operator=(SharedMaps&&) noexcept = default;
 
-  [[nodiscard]] chaos_control& control() const { return control_[0]; }
-  [[nodiscard]] chaos_fault& fault(unsigned index) const { return faults_[index]; }
+  [[nodiscard]] chaos_control& control() const { return rules_[0].control; }
+  [[nodiscard]] chaos_fault& fault(unsigned index) const { return rules_[0].faults_backwards[CHAOS_FAULT_AT(index)]; }
   [[nodiscard]] chaos_budget& budget(unsigned index) const { return budgets_[index]; }
-  [[nodiscard]] chaos_slot& slot(unsigned index) const { return slots_[index]; }
+  [[nodiscard]] chaos_slot& slot(unsigned index) const { return rules_[0].slots[index]; }
   [[nodiscard]] __u64& remote_port_mask(std::uint16_t port) const { return remote_ports_[port]; }
   [[nodiscard]] __u64& local_port_mask(std::uint16_t port) const { return local_ports_[port]; }
-  [[nodiscard]] __u64& protocol_mask(std::uint8_t protocol) const { return protocols_[protocol]; }
-  [[nodiscard]] __u64& protected_port_word(unsigned word) const { return protected_ports_[word]; }
+  [[nodiscard]] __u64& protocol_mask(std::uint8_t protocol) const { return rules_[0].protocols[protocol]; }
 
-  /// Sum over all CPUs. Any thread.
-  [[nodiscard]] Result<chaos_counters> read_counters(unsigned fault) const;
-  [[nodiscard]] Status clear_counters(unsigned fault) const;
+  using PortSet = std::bitset<65536>;
+  /// Exactly these ports are protected from now on. One caller at a time; packets meanwhile see each port as it was or
+  /// as it will be.
+  void write_protected_ports(const PortSet& tcp, const PortSet& udp) const;
+  /// Frees the table entries of an activation that no packet belongs to any more. Some 20 µs.
+  void forget_flows(std::uint64_t generation) const;
+
+  /// Sum over all CPUs since the start: what one activation did is a difference. Any thread.
+  [[nodiscard]] chaos_counters read_counters(unsigned fault) const;
   /// skbs seen by the classifier at this slot and direction since the start. Any thread.
-  [[nodiscard]] Result<std::uint64_t> read_seen(unsigned slot, unsigned direction) const;
+  [[nodiscard]] std::uint64_t read_seen(unsigned slot, unsigned direction) const;
 
   [[nodiscard]] int peers_fd() const { return fd_of("peers"); }
   [[nodiscard]] int protected_peers_fd() const { return fd_of("protected_peers"); }
@@ -52,14 +58,13 @@ class SharedMaps {
     UniqueFd fd;
   };
   std::vector<Entry> maps_;
-  MappedArray<chaos_control> control_;
-  MappedArray<chaos_fault> faults_;
+  MappedArray<chaos_rules> rules_;
+  MappedArray<chaos_tally> tallies_;
   MappedArray<chaos_budget> budgets_;
-  MappedArray<chaos_slot> slots_;
   MappedArray<__u64> remote_ports_;
   MappedArray<__u64> local_ports_;
-  MappedArray<__u64> protocols_;
   MappedArray<__u64> protected_ports_;
+  MappedArray<chaos_flow_line> flow_lines_;
 };
 
 }  // namespace chaos

@@ -40,7 +40,7 @@ CostBed::CostBed(const std::vector<CostCase>& cases)
       classifier_(maps_),
       empty_{load_empty_program(), load_empty_program()} {
   maps_.control().lease_until_ns = std::numeric_limits<std::uint64_t>::max();
-  maps_.protected_port_word(CHAOS_PROTECTED_TCP + kSshPort / 64) |= 1ULL << (kSshPort % 64);
+  maps_.write_protected_ports(SharedMaps::PortSet().set(kSshPort), {});
   for (const CostCase& one : cases) {
     const auto slot = static_cast<unsigned>(cases_.size());
     maps_.slot(slot).l2_len = 14;
@@ -79,7 +79,7 @@ void CostBed::fill_up() {
 }
 
 std::uint64_t CostBed::outcome_count(const Prepared& prepared, unsigned slot) const {
-  const auto counters = value_of(maps_.read_counters(prepared.fault));
+  const auto counters = maps_.read_counters(prepared.fault);
   switch (prepared.outcome) {
     case Outcome::kNotSampled:
       return counters.not_sampled;
@@ -89,7 +89,7 @@ std::uint64_t CostBed::outcome_count(const Prepared& prepared, unsigned slot) co
       return counters.spared_protected;
     case Outcome::kNothingOnSlot:
     case Outcome::kNoMatch:
-      return value_of(maps_.read_seen(slot, CHAOS_EGRESS));
+      return maps_.read_seen(slot, CHAOS_EGRESS);
   }
   return 0;
 }
