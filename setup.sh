@@ -20,6 +20,9 @@ test_packages=(
 )
 demo_packages=(iproute2 procps util-linux bpftool jq rsyslog rsyslog-hiredis redis-server redis-tools)
 ci_packages=(clang-format clang-tidy-19 gcovr shellcheck git)
+vm_packages=(
+  qemu-system-x86 busybox-static cpio kmod xz-utils e2fsprogs mmdebstrap debian-archive-keyring binutils jq
+)
 
 usage() {
   cat <<'END'
@@ -32,8 +35,8 @@ usage: ./setup.sh COMMAND
   install            build and install under PREFIX (default /usr)
   uninstall [--purge]
                      remove what install put; --purge removes configuration and history too
-  packages [build|test|demo|ci]...
-                     only install the Debian packages that these need
+  packages [build|test|demo|ci|vm]...
+                     only install the Debian packages that these need; vm is for tests/vm/run
   help               this text
 
 Environment: CI=true makes warnings errors; CHAOS_REQUIRE_KERNEL=1 turns skipped kernel tests into failures;
@@ -151,6 +154,7 @@ packages() {
       test) wanted+=("${test_packages[@]}") ;;
       demo) wanted+=("${demo_packages[@]}") ;;
       ci) wanted+=("${ci_packages[@]}") ;;
+      vm) wanted+=("${vm_packages[@]}") ;;
       *) die "no such group of packages: $group" ;;
     esac
   done
