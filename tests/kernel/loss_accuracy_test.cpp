@@ -82,7 +82,11 @@ TEST_P(LossAccuracy, HoldsOverSeedsAndAccountsForEveryPacket) {
 INSTANTIATE_TEST_SUITE_P(Probabilities, LossAccuracy,
                          ::testing::Combine(::testing::Values(std::pair{"0.1%", 0.001}, std::pair{"1%", 0.01},
                                                               std::pair{"10%", 0.1}, std::pair{"50%", 0.5}),
-                                            ::testing::Bool()));
+                                            ::testing::Bool()),
+                         [](const auto& param) {
+                           return std::string(std::get<1>(param.param) ? "Egress" : "Ingress") +
+                                  std::to_string(std::lround(std::get<0>(param.param).second * 1000)) + "PerMille";
+                         });
 
 std::vector<std::vector<bool>> losses_of(const VethPair& net, const Daemon& daemon, std::uint64_t seed) {
   std::vector<FlowSpec> flows(4);
