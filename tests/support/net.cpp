@@ -12,6 +12,8 @@
 #include <stdexcept>
 #include <thread>
 
+#include "support/time_scale.h"
+
 namespace chaos::test {
 
 Outcome try_shell(const std::string& command) {
@@ -35,7 +37,7 @@ std::string shell(const std::string& command) {
 }
 
 bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds limit) {
-  const auto end = std::chrono::steady_clock::now() + limit;
+  const auto end = std::chrono::steady_clock::now() + limit * time_scale();
   while (!condition()) {
     if (std::chrono::steady_clock::now() > end) return false;
     std::this_thread::sleep_for(std::chrono::milliseconds(2));

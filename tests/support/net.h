@@ -48,7 +48,8 @@ struct Outcome {
 };
 Outcome try_shell(const std::string& command);
 
-/// Calls `condition` until it holds; false after `limit`. For waiting on the outside world; polls every few ms.
+/// Calls `condition` until it holds; false after `limit` (times time_scale()). For waiting on the outside world; polls
+/// every few ms.
 bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds limit = std::chrono::seconds(10));
 
 }  // namespace chaos::test

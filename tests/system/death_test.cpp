@@ -13,6 +13,7 @@
 #include "support/observe.h"
 #include "support/requests.h"
 #include "support/stream.h"
+#include "support/time_scale.h"
 #include "support/timings.h"
 
 namespace chaos::test {
@@ -124,7 +125,7 @@ void die_often(const Deaths& deaths, const std::string& name) {
     for (const auto& core : std::filesystem::directory_iterator(cores.path())) std::filesystem::remove(core);
   }
   timings.report(name);
-  EXPECT_LE(timings.percentile(99), deaths.limit_ms);
+  EXPECT_LE(timings.percentile(99), deaths.limit_ms * time_scale());
 }
 
 TEST(Death, KillFreesOneInterface) {
