@@ -19,7 +19,7 @@ cut -d' ' -f1 /proc/uptime >"$results/started"
 publish "$results" "$device"
 tab=$(printf '\t')
 while IFS="$tab" read -r number limit command; do
-  group=/sys/fs/cgroup/job-$number
+  group=${JOB_GROUPS:-/sys/fs/cgroup}/job-$number
   mkdir "$group"
   began=$(now_ms)
   JOB_JSON=$results/$number.json timeout -k 1 "$limit" sh -c "echo 0 >$group/cgroup.procs; $command" \
@@ -41,5 +41,6 @@ while IFS="$tab" read -r number limit command; do
   publish "$results" "$device"
 done <"$list"
 dmesg >"$results/dmesg" 2>/dev/null
+if command -v journalctl >/dev/null; then journalctl -b --no-pager >"$results/journal"; fi
 cut -d' ' -f1 /proc/uptime >"$results/done"
 publish "$results" "$device"

@@ -2,7 +2,7 @@
 # The fast guest: what ctest runs under the label "kernel", on another kernel. Commands, names and limits are ctest's.
 
 fast_label='^kernel$'
-fast_limit_s=${CHAOS_VM_LIMIT:-300}
+fast_limit_s=${CHAOS_VM_LIMIT:-600}
 
 # What those tests start, beyond busybox.
 fast_programs=(
