@@ -15,24 +15,27 @@ fault_injection_file=bzImage-6.12-faultinjection
 kernel_find() {
   kernel_image=
   case $1 in
-    6.1) kernel_from_package "$(package_of_release apt-cache)" apt-get 6.1 ;;
-    6.12) kernel_from_package "$(package_by_name '^linux-image-6\.12\.[0-9]+\+deb12-cloud-amd64$')" apt-get 6.12 ;;
+    6.1) kernel_from_package "$(package_of_release machine)" machine 6.1 ;;
+    6.12) kernel_from_package "$(package_by_name '^linux-image-6\.12\.[0-9]+\+deb12-cloud-amd64$')" machine 6.12 ;;
     newest) kernel_newest ;;
     fault-injection) kernel_fault_injection ;;
     *) die_usage "no such kernel: $1 (there are: ${kernel_names[*]})" ;;
   esac
 }
 
-# package_of_release APT-CACHE...: the package that the release's own kernel for virtual machines is in.
+machine_apt_get() { apt-get "$@"; }
+machine_apt_cache() { apt-cache "$@"; }
+
+# package_of_release APT: the package of the kernel for virtual machines, as that apt (machine or other) knows it.
 package_of_release() {
-  "$@" depends linux-image-cloud-amd64 2>/dev/null | awk '$1 == "Depends:" && $2 ~ /^linux-image-[0-9]/ { print $2; exit }'
+  "$1"_apt_cache depends linux-image-cloud-amd64 2>/dev/null | awk '$1 == "Depends:" && $2 ~ /^linux-image-[0-9]/ { print $2; exit }'
 }
 
 package_by_name() { apt-cache pkgnames linux-image- | grep -E "$1" | sort -V | tail -n 1; }
 
-# kernel_from_package PACKAGE APT-GET NAME: unpacked in the cache. Without apt's help an older one from there will do.
+# kernel_from_package PACKAGE APT NAME: unpacked in the cache. Without apt's help an older one from there will do.
 kernel_from_package() {
-  local package=$1 apt_get=$2 name=$3 tree
+  local package=$1 apt=$2 name=$3 tree
   if [[ -z $package ]]; then
     tree=$(cached_kernel "$name")
     [[ -n $tree ]] || die "apt knows no kernel $name; as root: apt-get update"
@@ -41,7 +44,7 @@ kernel_from_package() {
     return
   fi
   tree=$cache/kernels/$name/$package
-  if [[ ! -e $tree/complete ]] && ! download_kernel "$package" "$apt_get" "$tree"; then
+  if [[ ! -e $tree/complete ]] && ! download_kernel "$package" "$apt" "$tree"; then
     local older
     older=$(cached_kernel "$name")
     [[ -n $older ]] || die "kernel $name: $package cannot be downloaded"
@@ -57,17 +60,19 @@ cached_kernel() {
 }
 
 download_kernel() {
-  local package=$1 apt_get=$2 tree=$3 files=$scratch/kernel
+  local package=$1 apt=$2 tree=$3 files=$scratch/kernel file
   say "kernel: downloading $package"
   rm -rf "$files" "$tree"
   mkdir -p "$files" "$tree"
-  if ! apt_download "$package" "$apt_get" "$files" >"$scratch/download.log" 2>&1; then
+  if ! apt_download "$package" "$apt" "$files" >"$scratch/download.log" 2>&1; then
     tail -n 5 "$scratch/download.log" >&2
     return 1
   fi
-  dpkg-deb -x "$files/$package"_*.deb "$tree" || return 1
+  for file in "$files"/*.deb; do
+    dpkg-deb -x "$file" "$tree" || return 1
+  done
   # Where modprobe looks, in any layout of the package.
-  if [[ ! -d $tree/lib/modules ]]; then ln -s usr/lib "$tree/lib"; fi
+  if [[ ! -d $tree/lib/modules ]]; then ln -s usr/lib "$tree/lib" || return 1; fi
   # Once here instead of in every guest.
   find "$tree/lib/modules/" -name '*.ko.xz' -print0 | xargs -0 -r -P 2 -n 50 xz -d || return 1
   depmod -b "$tree" "${package#linux-image-}" || return 1
@@ -77,18 +82,34 @@ download_kernel() {
 }
 
 apt_download() {
-  local package=$1 apt_get=$2 directory=$3
-  (cd "$directory" && "$apt_get" -q download "$package") && return
+  local package=$1 apt=$2 parts
+  parts=$(parts_of "$package" "$apt")
+  # shellcheck disable=SC2086 # a list of names
+  (cd "$3" && "$apt"_apt_get -q download $parts) && return
   # Old lists name files that the mirror has replaced since.
-  [[ $apt_get == apt-get && $(id -u) == 0 ]] || return 1
-  apt-get -q -o DPkg::Lock::Timeout=600 update && (cd "$directory" && apt-get -q download "$package")
+  [[ $apt == machine && $(id -u) == 0 ]] || return 1
+  apt-get -q -o DPkg::Lock::Timeout=600 update
+  # shellcheck disable=SC2086
+  (cd "$3" && apt-get -q download $parts)
+}
+
+# Newer packages have image and modules in packages of their own, with the same release in their names.
+parts_of() {
+  echo "$1"
+  "$2"_apt_cache depends "$1" | awk -v release="${1#linux-image-}" '
+    $1 == "Depends:" && $2 ~ /^linux-(base|binary|modules)-/ && substr($2, length($2) - length(release)) == "-" release {
+      print $2
+    }'
 }
 
 use_kernel_tree() {
   kernel_tree=$1
   kernel_release=${1##*/linux-image-}
-  kernel_image=$1/boot/vmlinuz-$kernel_release
-  [[ -r $kernel_image ]] || die "no kernel image in $1"
+  for kernel_image in "$1/boot/vmlinuz-$kernel_release" "$1/lib/modules/$kernel_release/vmlinuz"; do
+    [[ ! -r $kernel_image ]] || return 0
+  done
+  rm -f "$1/complete"
+  die "no kernel image in $1"
 }
 
 # An apt of its own for a suite that this machine does not use, out of the machine's own sources: same mirror, same
@@ -127,13 +148,13 @@ mirror_of_machine() {
 
 kernel_newest() {
   local package=
-  if refresh_other_suite; then package=$(package_of_release other_apt_cache); fi
+  if refresh_other_suite; then package=$(package_of_release other); fi
   if [[ -z $package ]]; then
     tail -n 3 "$scratch/other-apt.log" >&2 || true
     shout "SKIPPED: kernel newest, since $other_suite cannot be reached"
     return
   fi
-  kernel_from_package "$package" other_apt_get newest
+  kernel_from_package "$package" other newest
 }
 
 # 6.12 with what distributions leave out: function error injection, kprobe override, fail_*.
