@@ -10,7 +10,7 @@ config=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/kernel.config
 output=$1
 work=$2
 source_package=linux-source-6.12
-needed=(make gcc flex bison bc pahole rsync cpio xz)
+needed=(make gcc flex bison bc pahole xz)
 
 die() {
   printf 'build-kernel.sh: %s\n' "$*" >&2
@@ -34,8 +34,8 @@ check_config() {
 }
 
 for command in "${needed[@]}"; do
-  command -v "$command" >/dev/null || die "no $command here; as root: apt-get install flex bison bc dwarves rsync make gcc \
-libelf-dev libssl-dev cpio xz-utils"
+  command -v "$command" >/dev/null || die "no $command here; as root: apt-get install flex bison bc dwarves make gcc libelf-dev \
+xz-utils"
 done
 mkdir -p "$work"
 cd "$work"

@@ -1,13 +1,13 @@
 # shellcheck shell=bash
-# The fast guest: what ctest runs under the label "kernel", on another kernel. Commands, names and limits are ctest's.
+# The fast guest: what ctest runs under a label ("kernel" unless asked for another), on another kernel. Commands, names
+# and limits are ctest's.
 
-fast_label='^kernel$'
 fast_limit_s=${CHAOS_VM_LIMIT:-600}
 
 # What those tests start, beyond busybox.
 fast_programs=(
   sh bash ip tc ss ping arping nft iptables ethtool iperf3 bpftool nsenter unshare setpriv ps sysctl
-  mount umount timeout sleep sshd ssh ssh-keygen modprobe
+  mount umount timeout sleep sshd ssh ssh-keygen modprobe prlimit env sqlite3 jq
 )
 
 # What they may make the kernel ask for.
@@ -44,9 +44,9 @@ run_fast() {
 fast_jobs() {
   local filter=$1 directory=$2
   [[ -e $build/CTestTestfile.cmake ]] || die "nothing is built in $build; as root: ./setup.sh build"
-  ctest --test-dir "$build" --show-only=json-v1 -L "$fast_label" -R "$filter" >"$directory/ctest.json"
+  ctest --test-dir "$build" --show-only=json-v1 -L "^($label)\$" -R "$filter" >"$directory/ctest.json"
   jq -r '.tests | to_entries[] | [.key, .value.name] | @tsv' "$directory/ctest.json" >"$directory/names"
-  [[ -s $directory/names ]] || die "no test of label kernel matches $filter"
+  [[ -s $directory/names ]] || die "no test of label $label matches $filter"
   jq -r --arg scale "$time_scale" '.tests | to_entries[] | .value as $test
     | ($test.properties // [] | map({key: .name, value}) | from_entries) as $properties
     | [.key, (($properties.TIMEOUT // 120) * ($scale | tonumber) | floor),
