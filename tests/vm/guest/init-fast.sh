@@ -22,7 +22,7 @@ ln -s /proc/self/fd /dev/fd
 mkdir -p /run/sshd /opt/results
 hostname chaos-vm
 ip link set lo up
-for module in virtio_pci virtio_blk; do modprobe -q "$module"; done
+if [ -d /lib/modules ]; then for module in virtio_pci virtio_blk; do modprobe -q "$module"; done; fi
 
 if grep -qw chaos.shell /proc/cmdline; then
   echo "shell in $(uname -r); the jobs are in /opt/jobs"

@@ -7,7 +7,7 @@ export PATH=/usr/busybox
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
-for module in virtio_pci virtio_blk virtio_rng ext4; do modprobe -q "$module"; done
+if [ -d /lib/modules ]; then for module in virtio_pci virtio_blk virtio_rng ext4; do modprobe -q "$module"; done; fi
 # shellcheck source=disks.sh
 . /opt/guest/disks.sh
 mount -t ext4 -o rw,noatime "$(disk root)" /mnt || exec sh
