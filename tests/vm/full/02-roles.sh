@@ -17,12 +17,12 @@ view=(chaosctl --socket /run/chaosd/chaosd-view.sock)
 check as bob "${view[@]}" health
 check as bob "${view[@]}" list --all
 refused 'serves GET only' as bob "${view[@]}" "${start_loss[@]}"
-refused '[Pp]ermission' as bob chaosctl "${start_loss[@]}"
+refused 'you may not open' as bob chaosctl "${start_loss[@]}"
 check hosts_talk
 
 step 'nobody gets nothing'
-refused '[Pp]ermission' as nobody chaosctl "${start_loss[@]}"
-refused '[Pp]ermission' as nobody "${view[@]}" health
+refused 'you may not open' as nobody chaosctl "${start_loss[@]}"
+refused 'you may not open' as nobody "${view[@]}" health
 check hosts_talk
 
 no_residue

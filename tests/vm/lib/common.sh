@@ -34,12 +34,20 @@ trap 'printf "tests/vm/run: %s failed (%s:%s)\n" "$BASH_COMMAND" "${BASH_SOURCE[
 scratch=
 qemu_pid=
 clean_up() {
-  if [[ -n $qemu_pid ]]; then kill -KILL "$qemu_pid" 2>/dev/null || true; fi
+  # timeout(1) passes it on to qemu, and kills that when it does not listen.
+  if [[ -n $qemu_pid ]] && kill -TERM "$qemu_pid" 2>/dev/null; then wait "$qemu_pid" || true; fi
   if [[ -n $scratch ]]; then rm -rf "$scratch"; fi
 }
 
-make_scratch() {
+# One run at a time: emulation takes all of a small machine. What runs that were killed left goes with the next one.
+begin_run() {
   mkdir -p "$work" "$cache"
+  exec 9>"$cache/lock"
+  if ! flock -n 9; then
+    say 'waiting for another run to end'
+    flock 9
+  fi
+  rm -rf "$work"/scratch.*
   scratch=$(mktemp -d "$work/scratch.XXXXXX")
   trap clean_up EXIT
   trap 'exit 130' INT
