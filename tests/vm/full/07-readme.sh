@@ -3,6 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 
 systemctl start chaosd.service
+remove_hosts
 remember_state
 cd "$source"
 awk '/^```sh$/ { on = 1; next } /^```$/ { on = 0 } on' README.md >/tmp/readme.sh
@@ -10,6 +11,7 @@ check test -s /tmp/readme.sh
 step 'the commands'
 cat /tmp/readme.sh
 step 'what they do'
+trap remove_hosts EXIT
 status=0
 bash -euo pipefail /tmp/readme.sh >/tmp/readme.log 2>&1 || status=$?
 cat /tmp/readme.log

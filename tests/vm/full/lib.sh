@@ -52,6 +52,8 @@ as() {
 
 # Two hosts that exist only here, and 100 % loss from one to the other.
 make_hosts() {
+  # A story that failed may have left its own.
+  remove_hosts
   ip netns add left
   ip netns add right
   ip -n left link add eth0 type veth peer name eth0 netns right
@@ -64,8 +66,8 @@ make_hosts() {
   trap remove_hosts EXIT
 }
 remove_hosts() {
-  ip netns del left || true
-  ip netns del right || true
+  ip netns del left 2>/dev/null || true
+  ip netns del right 2>/dev/null || true
 }
 hosts_talk() { ip netns exec left ping -q -c 2 -i 0.2 -W 2 10.99.0.2; }
 hosts_do_not_talk() { ! hosts_talk; }
