@@ -19,6 +19,7 @@ extern "C" {  // the header of glibc 2.36 has no __BEGIN_DECLS
 #include <fmt/format.h>
 
 #include "base/units.h"
+#include "ctl/json_text.h"
 #include "ctl/local.h"
 
 namespace chaos::ctl {
@@ -144,6 +145,21 @@ BrakeStep kill_daemon(const RunningDaemon& daemon) {
       fmt::format("killed pid {} (found by {}); the kernel has removed its BPF objects", daemon.pid, daemon.found_by)};
 }
 
+/// What the kernel does not take back by itself. The guardian does the same; who comes second finds nothing to do.
+BrakeStep undo_changes(const std::filesystem::path& runtime_dir, BrakeReport& report) {
+  const Outcome<Json> replay = replay_journal(runtime_dir, false);
+  if (!replay) {
+    report.stopped = false;
+    return {"undo", false, text_of(replay.error().document, "detail")};
+  }
+  const std::size_t changes = list_at(*replay, "changes").size();
+  if (!flag_at(*replay, "complete")) {
+    report.stopped = false;
+    return {"undo", false, "not all of it; chaosctl undo --dry-run tells what is left"};
+  }
+  return {"undo", true, changes == 0 ? "nothing on record" : fmt::format("{} changes of the journal settled", changes)};
+}
+
 }  // namespace
 
 Result<RunningDaemon> find_daemon(const std::filesystem::path& runtime_dir, const std::string& socket) {
@@ -169,6 +185,8 @@ BrakeReport pull_brake(const BrakeScope& scope) {
   } else {
     report.steps.push_back({"daemon", false, daemon.error().message});
   }
+
+  if (report.stopped) report.steps.push_back(undo_changes(scope.runtime_dir, report));
 
   if (state_dir.empty()) state_dir = kDefaultStateDir;
   const Status latched = engage_latch(state_dir, scope.reason);

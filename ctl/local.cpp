@@ -4,6 +4,7 @@
 
 #include "safety/latch.h"
 #include "safety/residue.h"
+#include "safety/undo_replay.h"
 
 namespace chaos::ctl {
 
@@ -22,6 +23,13 @@ Outcome<Json> scan_residue(const std::string& instance, const std::filesystem::p
     items.push_back({{"class", item.cls}, {"id", item.id}, {"detail", item.detail}});
   }
   return Json{{"clean", found->empty()}, {"residue", std::move(items)}};
+}
+
+Outcome<Json> replay_journal(const std::filesystem::path& runtime_dir, bool dry_run) {
+  const auto replay =
+      replay_undo(runtime_dir, dry_run ? ReplayMode::kDryRun : ReplayMode::kAfterDeath, "chaosctl undo");
+  if (!replay) return std::unexpected(problem_from(replay.error()));
+  return Json(to_json(*replay));
 }
 
 Status engage_latch(const std::filesystem::path& state_dir, const std::string& reason) {

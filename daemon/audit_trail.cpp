@@ -12,6 +12,7 @@
 namespace chaos {
 namespace {
 
+constexpr int kServerError = 500;  // an HTTP status, as in the rows of clients
 constexpr std::chrono::seconds kRetryPeriod{1};
 
 AuditEntry ended(std::string id, std::string detail) {
@@ -66,6 +67,13 @@ void AuditTrail::emergency_stop(const std::vector<std::string>& ids, std::string
   caused(ids, why);
   AuditEntry entry = own_entry("emergency_stop");
   entry.detail = fmt::format("{}; ended {}", why, ids.size());
+  recorder_.audit(std::move(entry));
+}
+
+void AuditTrail::undone(std::string_view what, bool failed) {
+  AuditEntry entry = own_entry("undone");
+  if (failed) entry.status = kServerError;
+  entry.detail = what;
   recorder_.audit(std::move(entry));
 }
 

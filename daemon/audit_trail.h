@@ -31,6 +31,8 @@ class AuditTrail {
   void adopted(const std::vector<std::string>& ids, std::string_view why);
   /// `emergency_stop` by a signal; `ids` are those that it ended.
   void emergency_stop(const std::vector<std::string>& ids, std::string_view why);
+  /// `undone`: a change of the last chaosd's that its guardian, an operator or this start has settled.
+  void undone(std::string_view what, bool failed);
   /// `reload_config` by a signal.
   void reloaded(const Status& outcome, std::string_view why);
 

@@ -26,6 +26,11 @@ namespace {
 constexpr std::size_t kHistoryShown = 1000;
 
 bool accounted(const ResidueItem& item, const PacketEngine::Objects& own) {
+  if (item.cls == residue::kQdisc) {
+    // "... program N": attached since the look began.
+    auto program = parse_unsigned(std::string_view(item.detail).substr(item.detail.rfind(' ') + 1));
+    return program && own.programs.contains(static_cast<std::uint32_t>(*program));
+  }
   const std::set<std::uint32_t>* ids = item.cls == residue::kLink      ? &own.links
                                        : item.cls == residue::kProgram ? &own.programs
                                        : item.cls == residue::kMap     ? &own.maps
@@ -188,6 +193,8 @@ json Daemon::health() const {
             {"lease_margin_ms", margin.count()},
             {"lease_realtime", lease_->realtime()},
             {"audit_writable", !recorder_->audit_broken()},
+            {"guardian_pid", guardian_->pid() > 0 ? json(guardian_->pid()) : json(nullptr)},
+            {"journaled_changes", journal_->open_changes()},
             {"uptime_seconds", uptime.count()},
             {"active_ids", scenarios_->running_ids()}};
   if (latch_->engaged()) body["latch_reason"] = latch_->reason();
@@ -260,8 +267,11 @@ void Daemon::survey_residue(Backend::JsonReply reply) {
     scope.runtime_dir = options_.runtime_dir;
     scope.daemon_alive = true;
     scope.own_pid = getpid();
+    scope.own_processes.insert(guardian_->process());
+    scope.own_files.insert(undo_file(options_.runtime_dir));
     // Twice, around the look: what a scenario took down or put up meanwhile is accounted for.
     const PacketEngine::Objects before = injector_->packets().objects();
+    scope.own_programs = before.programs;
     auto found = find_residue(scope);
     PacketEngine::Objects own = injector_->packets().objects();
     own.links.insert(before.links.begin(), before.links.end());

@@ -14,9 +14,11 @@
 #include "base/log.h"
 #include "fault/registry.h"
 #include "safety/crash_guard.h"
+#include "safety/undo_replay.h"
 #include "version.h"
 
 namespace chaos {
+
 namespace {
 
 constexpr int kNice = -15;
@@ -72,7 +74,8 @@ Result<std::unique_ptr<Daemon>> Daemon::create(Options options, ConfigReport con
   auto place = Place::take(daemon->options_);
   if (!place) return std::unexpected(place.error());
   daemon->place_.emplace(std::move(*place));
-  Status status = daemon->bind_signals();
+  Status status = daemon->settle_leftovers();
+  if (status) status = daemon->bind_signals();
   if (status) status = daemon->open_state();
   if (status) status = daemon->load_mechanisms();
   if (status) status = daemon->open_api();
@@ -137,11 +140,42 @@ Status Daemon::open_state() {
   return {};
 }
 
+/// What an earlier chaosd left, and what its guardian could not undo, comes first.
+Status Daemon::settle_leftovers() {
+  const auto replay = replay_undo(options_.runtime_dir, ReplayMode::kAfterDeath, "chaosd at its start");
+  if (!replay) return with_context("undo what an earlier chaosd left", replay.error());
+  for (const UndoReplay::Item& item : replay->items) {
+    if (item.result.outcome != UndoOutcome::kFailed) continue;
+    return fail(Errc::kInternal,
+                "an earlier chaosd left this, and it cannot be undone: " + item.change + ": " + item.result.detail, {},
+                {}, "see chaosctl undo --dry-run");
+  }
+  return {};
+}
+
+Status Daemon::open_journal() {
+  auto journal = UndoJournal::open(options_.runtime_dir);
+  if (!journal) return std::unexpected(journal.error());
+  journal_ = std::move(*journal);
+  auto heartbeat = Heartbeat::create();
+  if (!heartbeat) return std::unexpected(heartbeat.error());
+  heartbeat_.emplace(std::move(*heartbeat));
+  auto guardian = GuardianKeeper::start(*loop_, *heartbeat_, *journal_, {options_.runtime_dir, options_.instance},
+                                        [this](pid_t pid) {
+                                          if (pid > 0) return spdlog::info("guarded by pid {}", pid);
+                                          if (events_) events_->publish("guardian", nlohmann::json{{"alive", false}});
+                                        });
+  if (!guardian) return std::unexpected(guardian.error());
+  guardian_ = std::move(*guardian);
+  return {};
+}
+
 Status Daemon::load_mechanisms() {
   libbpf_set_print(log_libbpf);
   // On fault: what is never touched is never locked. Without the privilege the lease is still there, less surely.
   if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0) spdlog::warn("memory not locked: {}", errno_name(errno));
-  auto injector = Injector::create(options_.instance);
+  if (Status status = open_journal(); !status) return status;
+  auto injector = Injector::create(options_.instance, *journal_, config_.config.chaos_testing.packet_hook);
   if (!injector) return std::unexpected(injector.error());
   injector_ = std::move(*injector);
   if (Status status = injector_->configure(config_.config.protect); !status) return status;
@@ -152,8 +186,9 @@ Status Daemon::load_mechanisms() {
       *loop_, *kernel_worker_, *injector_, *latch_, config_.config,
       [this](const Scenario& scenario) { on_change(scenario); },
       [this](const Scenario& scenario, auto done) { write_ahead(scenario, std::move(done)); });
-  auto lease = Lease::start(injector_->packets().control(), loop_->progress_stamp(),
-                            [this] { loop_->post([this] { scenarios_->on_lapse(); }); });
+  auto lease = Lease::start(
+      injector_->packets().control(), loop_->progress_stamp(),
+      [this] { loop_->post([this] { scenarios_->on_lapse(); }); }, &heartbeat_->lease_until_ns());
   if (!lease) return std::unexpected(lease.error());
   lease_ = std::move(*lease);
   scenarios_->set_lease(*lease_);
@@ -167,7 +202,26 @@ Status Daemon::adopt_history() {
   if (!orphans) return std::unexpected(orphans.error());
   trail_->adopted(*orphans, "error: " + std::string(kWhy));
   for (const std::string& id : *orphans) spdlog::warn("scenario {} was cut off when the last chaosd died", id);
+  report_replays();
   return {};
+}
+
+void Daemon::report_replays() {
+  for (const nlohmann::json& replay : take_undo_reports(options_.runtime_dir)) {
+    const std::string by = replay.value("by", "");
+    for (const nlohmann::json& change : replay.value("changes", nlohmann::json::array())) {
+      const std::string detail = change.value("detail", "");
+      const std::string line = fmt::format("{}: {}{} (by {})", change.value("change", ""), change.value("outcome", ""),
+                                           detail.empty() ? "" : ", " + detail, by);
+      trail_->undone(line, change.value("outcome", "") == to_string(UndoOutcome::kFailed));
+      spdlog::warn("undo after the last chaosd's end: {}", line);
+    }
+    if (const auto lost = replay.value("lost_records", std::uint64_t{0}); lost > 0) {
+      const std::string line = fmt::format("{} records of the undo journal were unreadable; see damaged.undo", lost);
+      trail_->undone(line, true);
+      spdlog::error("{}", line);
+    }
+  }
 }
 
 Status Daemon::open_api() {

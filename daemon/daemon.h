@@ -28,9 +28,12 @@
 #include "kernel/features.h"
 #include "options.h"
 #include "place.h"
+#include "safety/guardian_keeper.h"
+#include "safety/heartbeat.h"
 #include "safety/latch.h"
 #include "safety/lease.h"
 #include "safety/stop_file.h"
+#include "safety/undo_journal.h"
 #include "service_watch.h"
 #include "store/recorder.h"
 
@@ -53,6 +56,8 @@ class Daemon {
  private:
   Daemon(Options options, ConfigReport config);
   Status open_state();
+  Status settle_leftovers();
+  Status open_journal();
   Status load_mechanisms();
   Status bind_signals();
   Status open_api();
@@ -61,6 +66,7 @@ class Daemon {
   void bind_host(Backend& backend);
   void bind_audit(Backend& backend);
   Status adopt_history();
+  void report_replays();
   void on_change(const Scenario& scenario);
   void write_ahead(const Scenario& scenario, std::move_only_function<void(Status)> done);
   void reload(Backend::JsonReply reply);
@@ -86,6 +92,9 @@ class Daemon {
   std::unique_ptr<Recorder> recorder_;
   std::unique_ptr<AuditTrail> trail_;
   std::unique_ptr<Announcer> announcer_;
+  std::unique_ptr<UndoJournal> journal_;
+  std::optional<Heartbeat> heartbeat_;
+  std::unique_ptr<GuardianKeeper> guardian_;
   std::unique_ptr<Injector> injector_;
   std::unique_ptr<Lease> lease_;
   std::unique_ptr<EventHub> events_;

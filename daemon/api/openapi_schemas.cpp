@@ -197,6 +197,8 @@ constexpr std::string_view kReports = R"json({
       "lease_margin_ms": {"type": "integer"},
       "lease_realtime": {"type": "boolean", "description": "the lease thread has real-time priority"},
       "audit_writable": {"type": "boolean", "description": "false: nothing new may start"},
+      "guardian_pid": {"type": ["integer", "null"], "description": "null while none is ready: journaled starts are refused"},
+      "journaled_changes": {"type": "integer", "description": "changes that the guardian would undo"},
       "uptime_seconds": {"type": "number"}
     }
   },

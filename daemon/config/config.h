@@ -66,6 +66,9 @@ struct AllowedHours {
 /// What a reload does with active scenarios that the new policy would refuse.
 enum class OnReload : std::uint8_t { kKeep, kEnd };
 
+/// How packet programs are attached: tcx where the kernel has it (6.6), classic tc (clsact) elsewhere.
+enum class PacketHookChoice : std::uint8_t { kAuto, kTcx, kClsact };
+
 struct ChaosTesting {
   std::chrono::nanoseconds default_duration = std::chrono::seconds(300);
   std::chrono::nanoseconds safety_timeout = std::chrono::seconds(600);  ///< longest duration accepted
@@ -77,6 +80,7 @@ struct ChaosTesting {
   int require_reason_above_severity = 5;  ///< 5: never required, 0: always
   AllowedHours allowed_hours;
   OnReload on_reload = OnReload::kKeep;
+  PacketHookChoice packet_hook = PacketHookChoice::kAuto;
   KindPolicies scenarios = default_kind_policies();
   ResourceExhaustionScales resource_exhaustion;
   ComponentFailureLists component_failure;

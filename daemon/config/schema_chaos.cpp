@@ -9,6 +9,7 @@ using enum Effect;
 using Testing = ChaosTesting;
 
 constexpr std::string_view kOnReload[]{"keep", "end"};
+constexpr std::string_view kPacketHooks[]{"auto", "tcx", "clsact"};
 constexpr std::string_view kFailureTypes[]{"crash", "hang", "slow_response"};
 constexpr std::string_view kValidationSteps[]{"service_health_check", "data_consistency_check",
                                               "performance_baseline_check"};
@@ -100,6 +101,13 @@ constexpr KeySpec kLimits[]{
      .effect = kNow,
      .help = "What happens to active scenarios that a reloaded file would refuse.",
      .set = set<kTesting, &Testing::on_reload>},
+    {.path = "chaos_testing.packet_hook",
+     .type = kChoice,
+     .default_value = "auto",
+     .choices = kPacketHooks,
+     .effect = kNow,
+     .help = "How packet programs are attached; read at start.",
+     .set = set<kTesting, &Testing::packet_hook>},
 };
 
 constexpr KeySpec kScenarios[]{

@@ -13,8 +13,9 @@ constexpr std::chrono::seconds kProtectionAge{5};
 Injector::Injector(std::unique_ptr<PacketEngine> packets)
     : packets_(std::move(packets)), protection_(packets_->maps()) {}
 
-Result<std::unique_ptr<Injector>> Injector::create(std::string_view instance) {
-  auto packets = PacketEngine::create(instance);
+Result<std::unique_ptr<Injector>> Injector::create(std::string_view instance, UndoJournal& journal,
+                                                   PacketHookChoice packet_hook) {
+  auto packets = PacketEngine::create(instance, &journal, packet_hook);
   if (!packets) return std::unexpected(packets.error());
   return std::unique_ptr<Injector>(new Injector(std::move(*packets)));
 }

@@ -18,7 +18,9 @@ namespace chaos {
 class Injector {
  public:
   /// Loads the programs of all mechanisms; attaches nothing. Nothing acts before rearm().
-  static Result<std::unique_ptr<Injector>> create(std::string_view instance);
+  /// `journal` must outlive it.
+  static Result<std::unique_ptr<Injector>> create(std::string_view instance, UndoJournal& journal,
+                                                  PacketHookChoice packet_hook);
 
   /// Puts the fault in place, with `caller`'s SSH connection protected; nothing acts until Fault::arm.
   Result<std::unique_ptr<Fault>> prepare(const AdmittedPlan& plan, const Caller& caller);

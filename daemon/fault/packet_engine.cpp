@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/instance.h"
 #include "fault/prefix_key.h"
+#include "kernel/features.h"
 
 namespace chaos {
 namespace {
@@ -26,13 +27,17 @@ ClassifierRule to_rule(const NetFilter& filter) {
 PacketEngine::PacketEngine(SharedMaps maps, PacketPrograms programs)
     : maps_(std::move(maps)), programs_(std::move(programs)), classifier_(maps_) {}
 
-Result<std::unique_ptr<PacketEngine>> PacketEngine::create(std::string_view instance) {
+Result<std::unique_ptr<PacketEngine>> PacketEngine::create(std::string_view instance, UndoJournal* journal,
+                                                           PacketHookChoice choice) {
   const std::string tag = instance_tag(instance);
   auto maps = SharedMaps::create(tag);
   if (!maps) return std::unexpected(maps.error());
   auto programs = PacketPrograms::load(*maps, tag);
   if (!programs) return std::unexpected(programs.error());
-  return std::unique_ptr<PacketEngine>(new PacketEngine(std::move(*maps), std::move(*programs)));
+  std::unique_ptr<PacketEngine> engine(new PacketEngine(std::move(*maps), std::move(*programs)));
+  const bool wanted = choice == PacketHookChoice::kClsact || (choice == PacketHookChoice::kAuto && !has_tcx());
+  if (wanted && journal != nullptr) engine->classic_.emplace(*journal);
+  return engine;
 }
 
 Result<unsigned> PacketEngine::reserve() {
@@ -112,6 +117,18 @@ Result<unsigned> PacketEngine::slot_for(const Plan& plan, const PlannedInterface
   return free;
 }
 
+Result<PacketHook> PacketEngine::make_hook(const Plan& plan, const Slot& slot, unsigned number,
+                                           chaos_direction direction) {
+  if (classic_) {
+    auto hook = classic_->attach(programs_, plan.netns->inode(), slot.ifindex, number, direction);
+    if (!hook) return std::unexpected(hook.error());
+    return PacketHook(std::move(*hook));
+  }
+  auto hook = programs_.attach(slot.ifindex, number, direction);
+  if (!hook) return std::unexpected(hook.error());
+  return PacketHook(std::move(*hook));
+}
+
 Status PacketEngine::attach_one(const Plan& plan, const PlannedInterface& interface, unsigned fault,
                                 chaos_direction direction) {
   auto number = slot_for(plan, interface);
@@ -125,7 +142,7 @@ Status PacketEngine::attach_one(const Plan& plan, const PlannedInterface& interf
     active_[fault].watches.push_back({*number, direction, 0});
   }
   if (!slot->hooks[direction]) {
-    auto hook = programs_.attach(slot->ifindex, *number, direction);
+    auto hook = make_hook(plan, *slot, *number, direction);
     if (!hook) return with_context(interface.interface.name, hook.error());
     const std::scoped_lock lock(mutex_);
     slot->hooks[direction].emplace(std::move(*hook));
@@ -238,7 +255,7 @@ PacketEngine::Objects PacketEngine::objects() const {
   for (const auto& [number, slot] : slots_) {
     for (const auto& hook : slot->hooks) {
       if (!hook) continue;
-      objects.links.insert(hook->link_id());
+      if (hook->link_id() != 0) objects.links.insert(hook->link_id());
       objects.programs.insert(hook->program_id());
     }
   }

@@ -17,7 +17,10 @@
 
 #include "base/result.h"
 #include "bpf/chaos_abi.h"
+#include "config/config.h"
+#include "fault/classic_hooks.h"
 #include "fault/kind.h"
+#include "fault/packet_hook.h"
 #include "kernel/classifier.h"
 #include "kernel/packet_programs.h"
 #include "kernel/shared_maps.h"
@@ -28,7 +31,12 @@ namespace chaos {
 class PacketEngine {
  public:
   /// Loads everything and attaches nothing. Errors name what failed and which privilege is missing.
-  static Result<std::unique_ptr<PacketEngine>> create(std::string_view instance);
+  /// `journal`: for hooks that outlive the process; must outlive the engine. Null: tcx only. kAuto is tcx where the
+  /// kernel has it.
+  static Result<std::unique_ptr<PacketEngine>> create(std::string_view instance, UndoJournal* journal = nullptr,
+                                                      PacketHookChoice choice = PacketHookChoice::kAuto);
+  /// It attaches by classic tc.
+  [[nodiscard]] bool classic() const { return classic_.has_value(); }
 
   /// Reserves a fault, writes its rule, attaches what is not attached yet. Nothing acts. On error nothing is left.
   /// Errors: kRefused (64 faults, 256 devices, prefixes), kNotFound (interface gone), kUnsupported, kInternal.
@@ -77,6 +85,7 @@ class PacketEngine {
   };
 
   PacketEngine(SharedMaps maps, PacketPrograms programs);
+  Result<PacketHook> make_hook(const Plan& plan, const Slot& slot, unsigned number, chaos_direction direction);
   Result<unsigned> reserve();
   Result<unsigned> slot_for(const Plan& plan, const PlannedInterface& interface);
   Status attach(const Plan& plan, unsigned fault);
@@ -86,6 +95,7 @@ class PacketEngine {
   SharedMaps maps_;
   PacketPrograms programs_;
   Classifier classifier_;
+  std::optional<ClassicHooks> classic_;
   std::uint64_t generation_ = 0;
   mutable std::mutex mutex_;  ///< bookkeeping below; never held across link work
   std::array<Active, CHAOS_MAX_FAULTS> active_{};

@@ -25,7 +25,7 @@ constexpr std::array kParameters{
               .default_value = "random",
               .choices = kModels},
 };
-constexpr std::array<std::string_view, 2> kFeatures{"tc", "tcx"};
+constexpr std::array<std::string_view, 1> kFeatures{"tc"};
 
 class PacketLoss final : public Fault {
  public:

@@ -17,16 +17,20 @@ struct Scenarios::Policy {
   ChaosTesting testing;
   std::map<std::string, Service> services;
   Protect protect;
+  bool classic_tc;
 
-  explicit Policy(const Config& config)
-      : testing(config.chaos_testing), services(config.services), protect(config.protect) {}
+  Policy(const Config& config, bool classic)
+      : testing(config.chaos_testing), services(config.services), protect(config.protect), classic_tc(classic) {}
 
   /// Worker thread: the whole way from a request to a plan.
   [[nodiscard]] Result<Plan> plan(const ScenarioRequest& request) const {
     auto kind = find_kind(request.kind);
     if (!kind) return std::unexpected(kind.error());
-    PlanDefaults defaults{
-        .duration = testing.default_duration, .parameters = {}, .services = services, .protect = protect};
+    PlanDefaults defaults{.duration = testing.default_duration,
+                          .parameters = {},
+                          .services = services,
+                          .protect = protect,
+                          .classic_tc = classic_tc};
     const auto found = testing.scenarios.find(request.kind);
     if (found != testing.scenarios.end()) defaults.parameters = parameter_policy(found->second);
     return make_plan((*kind)->spec, request, defaults);
@@ -82,7 +86,7 @@ Scenarios::Scenarios(EventLoop& loop, Worker& worker, Injector& injector, Latch&
       worker_(worker),
       injector_(injector),
       latch_(latch),
-      policy_(std::make_shared<const Policy>(config)),
+      policy_(std::make_shared<const Policy>(config, injector_.packets().classic())),
       schedule_(config.chaos_testing),
       observer_(std::move(observer)),
       write_ahead_(std::move(write_ahead)) {}
@@ -372,7 +376,7 @@ void Scenarios::shut_down(std::function<void()> done) {
 }
 
 std::vector<Schedule::Misfit> Scenarios::configure(const Config& config) {
-  policy_ = std::make_shared<const Policy>(config);
+  policy_ = std::make_shared<const Policy>(config, injector_.packets().classic());
   schedule_.set_policy(config.chaos_testing);
   std::vector<Schedule::Misfit> misfits = schedule_.misfits();
   for (const Schedule::Misfit& misfit : misfits) {

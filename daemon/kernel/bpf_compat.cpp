@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <thread>
 
 namespace chaos {
 namespace {
@@ -52,7 +53,8 @@ Result<UniqueFd> tcx_link_create(int program_fd, unsigned ifindex, bool egress) 
     case ENODEV:
       return fail(Errc::kNotFound, what + ": the interface is gone", "target.interface");
     case EINVAL:
-      return fail(Errc::kUnsupported, what + ": this kernel has no tcx (needs Linux 6.6)", {}, "tcx");
+      return fail(Errc::kUnsupported, what + ": this kernel has no tcx (needs Linux 6.6)", {}, "tcx",
+                  "chaos_testing.packet_hook: auto takes clsact instead");
     default:
       return fail_errno(what);
   }
@@ -64,6 +66,15 @@ Result<TcxLinkInfo> tcx_link_info(int link_fd) {
   if (bpf_obj_get_info_by_fd(link_fd, &info, &length) != 0) return fail_errno("read link info");
   if (info.type != kLinkTypeTcx) return fail(Errc::kInternal, "not a tcx link");
   return TcxLinkInfo{info.id, info.program_id, info.ifindex, info.attach_type == kTcxEgress};
+}
+
+bool wait_for_program_end(std::uint32_t program_id, std::chrono::milliseconds limit) {
+  const auto until = std::chrono::steady_clock::now() + limit;
+  while (UniqueFd(bpf_prog_get_fd_by_id(program_id)).valid()) {
+    if (std::chrono::steady_clock::now() >= until) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return true;
 }
 
 std::uint32_t bpf_program_id(int fd) {

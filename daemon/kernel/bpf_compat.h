@@ -2,6 +2,7 @@
 // small id helpers. Any thread.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 
 #include "base/result.h"
@@ -21,6 +22,9 @@ struct TcxLinkInfo {
 [[nodiscard]] Result<UniqueFd> tcx_link_create(int program_fd, unsigned ifindex, bool egress);
 /// Error: kInternal, also if the fd is no tcx link.
 [[nodiscard]] Result<TcxLinkInfo> tcx_link_info(int link_fd);
+/// Waits until the kernel has freed the program with this id: what used it last lets go behind an RCU grace period.
+/// False if it is there after `limit`. Needs CAP_SYS_ADMIN.
+bool wait_for_program_end(std::uint32_t program_id, std::chrono::milliseconds limit);
 /// 0 on error.
 [[nodiscard]] std::uint32_t bpf_program_id(int fd);
 [[nodiscard]] std::uint32_t bpf_map_id(int fd);

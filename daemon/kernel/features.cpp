@@ -116,11 +116,13 @@ std::string kernel_release() {
   return uname(&name) == 0 ? name.release : "unknown";
 }
 
+bool has_tcx() { return try_tcx() == 0; }
+
 std::vector<Feature> probe_features() {
   std::vector<Feature> features;
   features.push_back(result("btf", access("/sys/kernel/btf/vmlinux", R_OK) == 0 ? 0 : errno));
   features.push_back(result("tc", try_load(BPF_PROG_TYPE_SCHED_CLS, bpf_attach_type{})));
-  features.push_back(result("tcx", try_tcx()));
+  features.push_back(result("tcx", try_tcx(), "clsact (classic tc), undone by the guardian"));
   features.push_back(result("xdp", try_load(BPF_PROG_TYPE_XDP, bpf_attach_type{})));
   features.push_back(result("cgroup_skb", try_load(BPF_PROG_TYPE_CGROUP_SKB, BPF_CGROUP_INET_INGRESS, kReturnOne)));
   features.push_back(

@@ -10,7 +10,11 @@
 
 #include <algorithm>
 #include <cctype>
+#include <filesystem>
+#include <optional>
 #include <thread>
+
+#include "kernel/proc_tree.h"
 
 namespace chaos {
 
@@ -24,7 +28,7 @@ Result<Netns> Netns::from_path(const std::string& path) {
     return fail(Errc::kInvalid, path + " is not a network namespace", "target.netns",
                 "name, path or pid of a namespace", "see `ip netns list` or use a pid");
   }
-  return Netns(std::move(fd), st.st_ino);
+  return Netns(std::move(fd), st.st_ino, path);
 }
 
 Result<Netns> Netns::current() { return from_path("/proc/self/ns/net"); }
@@ -45,6 +49,29 @@ Result<Netns> Netns::open(std::string_view name) {
                 "see `ip netns list` or use a pid");
   }
   return ns;
+}
+
+Result<Netns> Netns::find(std::uint64_t inode) {
+  const auto candidate = [inode](const std::string& path) -> std::optional<Netns> {
+    struct stat st {};
+    if (::stat(path.c_str(), &st) != 0 || st.st_ino != inode) return std::nullopt;
+    // A process may have ended meanwhile, and another file may have the number.
+    auto found = from_path(path);
+    if (!found || found->inode() != inode) return std::nullopt;
+    return std::move(*found);
+  };
+  if (auto own = candidate("/proc/self/ns/net")) return std::move(*own);
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry("/run/netns", error), end; !error && entry != end;
+       entry.increment(error)) {
+    if (auto found = candidate(entry->path().string())) return std::move(*found);
+  }
+  const auto pids = proc::list_processes("/proc");
+  if (!pids) return std::unexpected(pids.error());
+  for (const pid_t pid : *pids) {
+    if (auto found = candidate("/proc/" + std::to_string(pid) + "/ns/net")) return std::move(*found);
+  }
+  return fail(Errc::kNotFound, "network namespace " + std::to_string(inode) + " is gone");
 }
 
 bool Netns::is_initial() const {

@@ -54,17 +54,17 @@ Status reuse_shared_maps(packet_bpf& skeleton, const SharedMaps& maps) {
 
 }  // namespace
 
-bool PacketHook::alive() const {
+bool TcxHook::alive() const {
   auto info = tcx_link_info(link_.get());
   return info && info->ifindex != 0;
 }
 
-std::uint32_t PacketHook::link_id() const {
+std::uint32_t TcxHook::link_id() const {
   auto info = tcx_link_info(link_.get());
   return info ? info->id : 0;
 }
 
-std::uint32_t PacketHook::program_id() const { return bpf_program_id(program_.get()); }
+std::uint32_t TcxHook::program_id() const { return bpf_program_id(program_.get()); }
 
 struct PacketPrograms::Impl {
   std::unique_ptr<packet_bpf, SkeletonDeleter> skeleton;
@@ -129,12 +129,12 @@ Result<UniqueFd> PacketPrograms::make_entry(unsigned slot, chaos_direction direc
   return program;
 }
 
-Result<PacketHook> PacketPrograms::attach(unsigned ifindex, unsigned slot, chaos_direction direction) const {
+Result<TcxHook> PacketPrograms::attach(unsigned ifindex, unsigned slot, chaos_direction direction) const {
   auto program = make_entry(slot, direction);
   if (!program) return std::unexpected(program.error());
   auto link = tcx_link_create(program->get(), ifindex, direction == CHAOS_EGRESS);
   if (!link) return std::unexpected(link.error());
-  return PacketHook(std::move(*program), std::move(*link));
+  return TcxHook(std::move(*program), std::move(*link));
 }
 
 int PacketPrograms::classifier_fd() const { return bpf_program__fd(impl_->skeleton->progs.chaos_classify); }

@@ -17,10 +17,10 @@
 
 namespace chaos {
 
-/// One attached entry program. Destroying it detaches (6..22 ms: waits for RCU under RTNL).
-class PacketHook {
+/// One entry program attached by a tcx link. Destroying it detaches (6..22 ms: waits for RCU under RTNL).
+class TcxHook {
  public:
-  PacketHook(UniqueFd program, UniqueFd link) : program_(std::move(program)), link_(std::move(link)) {}
+  TcxHook(UniqueFd program, UniqueFd link) : program_(std::move(program)), link_(std::move(link)) {}
 
   /// False once the device is gone (the link then reports ifindex 0).
   [[nodiscard]] bool alive() const;
@@ -43,7 +43,7 @@ class PacketPrograms {
   /// Attaches slot `slot` in `direction` at the head of the chain of `ifindex`, in the calling thread's network
   /// namespace. Nothing acts until the slot's mask and the fault are active. Errors: kNotFound (no such device),
   /// kUnsupported (kernel without tcx), kInternal.
-  [[nodiscard]] Result<PacketHook> attach(unsigned ifindex, unsigned slot, chaos_direction direction) const;
+  [[nodiscard]] Result<TcxHook> attach(unsigned ifindex, unsigned slot, chaos_direction direction) const;
 
   /// Fds for BPF_PROG_TEST_RUN in benchmarks and tests: the classifier itself.
   [[nodiscard]] int classifier_fd() const;

@@ -146,10 +146,11 @@ Status look_around(Plan& plan, const PlanDefaults& defaults) {
   return {};
 }
 
-void describe(Plan& plan) {
+void describe(Plan& plan, bool classic_tc) {
   PlanSummary& summary = plan.summary;
-  summary.ownership = to_string(plan.kind->ownership);
-  summary.mechanism = "tcx, head of the chain; actions behind a switch that dies with chaosd";
+  summary.ownership = to_string(classic_tc ? Ownership::kJournaled : plan.kind->ownership);
+  summary.mechanism = classic_tc ? "clsact filter; actions behind a switch that dies with chaosd"
+                                 : "tcx, head of the chain; actions behind a switch that dies with chaosd";
   summary.parameters = plan.parameters;
   for (const PlannedInterface& planned : plan.interfaces) {
     summary.interfaces.push_back(fmt::format("{} (ifindex {}) in network namespace {}, {}", planned.interface.name,
@@ -209,7 +210,7 @@ Result<Plan> make_plan(const KindSpec& kind, const ScenarioRequest& request, con
 
   if (!plan.request.duration) plan.request.duration = defaults.duration;
   if (!plan.request.seed) plan.request.seed = random_seed();
-  describe(plan);
+  describe(plan, defaults.classic_tc);
   return plan;
 }
 

@@ -18,6 +18,7 @@ struct PlanDefaults {
   ParameterPolicy parameters;  ///< of the requested kind
   std::map<std::string, Service> services;
   Protect protect;
+  bool classic_tc = false;  ///< packet programs are attached by clsact: journaled
 };
 
 /// Errors: kInvalid with the field, kNotFound (target), kUnsupported (target key or kind that this version or host

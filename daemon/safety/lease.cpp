@@ -19,18 +19,24 @@ std::uint64_t ns(std::chrono::nanoseconds value) { return static_cast<std::uint6
 
 }  // namespace
 
-Lease::Lease(chaos_control& control, const std::atomic<std::uint64_t>& progress, std::function<void()> on_lapse)
-    : control_(control), progress_(progress), on_lapse_(std::move(on_lapse)) {}
+Lease::Lease(chaos_control& control, const std::atomic<std::uint64_t>& progress, std::function<void()> on_lapse,
+             std::atomic<std::uint64_t>* heartbeat)
+    : control_(control), progress_(progress), on_lapse_(std::move(on_lapse)), heartbeat_(heartbeat) {}
+
+void Lease::renew(std::uint64_t until_ns) {
+  std::atomic_ref(control_.lease_until_ns).store(until_ns);
+  if (heartbeat_ != nullptr) heartbeat_->store(until_ns);
+}
 
 Result<std::unique_ptr<Lease>> Lease::start(chaos_control& control, const std::atomic<std::uint64_t>& progress,
-                                            std::function<void()> on_lapse) {
-  std::unique_ptr<Lease> lease(new Lease(control, progress, std::move(on_lapse)));
+                                            std::function<void()> on_lapse, std::atomic<std::uint64_t>* heartbeat) {
+  std::unique_ptr<Lease> lease(new Lease(control, progress, std::move(on_lapse), heartbeat));
   lease->timer_.reset(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC));
   lease->wake_.reset(eventfd(0, EFD_CLOEXEC));
   if (!lease->timer_.valid() || !lease->wake_.valid()) return fail_errno("create lease timer");
   const itimerspec period{{0, kPeriod.count() * 1'000'000}, {0, kPeriod.count() * 1'000'000}};
   if (timerfd_settime(lease->timer_.get(), 0, &period, nullptr) != 0) return fail_errno("start lease timer");
-  std::atomic_ref(control.lease_until_ns).store(monotonic_ns() + ns(kValidity));
+  lease->renew(monotonic_ns() + ns(kValidity));
   lease->thread_ = std::thread([raw = lease.get()] { raw->run(); });
   return lease;
 }
@@ -80,7 +86,7 @@ void Lease::tick() {
   } else if (now > progress_.load() + ns(kLoopPatience)) {
     return;
   }
-  std::atomic_ref(control_.lease_until_ns).store(now + ns(kValidity));
+  renew(now + ns(kValidity));
 }
 
 }  // namespace chaos

@@ -23,11 +23,12 @@ class Lease {
   static constexpr std::chrono::milliseconds kValidity{1000};
   static constexpr std::chrono::milliseconds kLoopPatience{3000};
 
-  /// `progress`: CLOCK_MONOTONIC ns of the loop's last sign of life. `on_lapse` runs on the lease thread, once for each
-  /// lapse, and must not block. `control` and `progress` must outlive the lease. The thread runs as SCHED_FIFO where
-  /// that is permitted.
+  /// `heartbeat`: stamped with every renewal, for the guardian. `progress`: CLOCK_MONOTONIC ns of the loop's last sign
+  /// of life. `on_lapse` runs on the lease thread, once for each lapse, and must not block. `control`, `progress` and
+  /// `heartbeat` must outlive the lease. The thread runs as SCHED_FIFO where that is permitted.
   static Result<std::unique_ptr<Lease>> start(chaos_control& control, const std::atomic<std::uint64_t>& progress,
-                                              std::function<void()> on_lapse);
+                                              std::function<void()> on_lapse,
+                                              std::atomic<std::uint64_t>* heartbeat = nullptr);
   ~Lease();
   Lease(const Lease&) = delete;
   Lease& operator=(const Lease&) = delete;
@@ -41,13 +42,16 @@ class Lease {
   [[nodiscard]] bool realtime() const { return realtime_.load(); }
 
  private:
-  Lease(chaos_control& control, const std::atomic<std::uint64_t>& progress, std::function<void()> on_lapse);
+  Lease(chaos_control& control, const std::atomic<std::uint64_t>& progress, std::function<void()> on_lapse,
+        std::atomic<std::uint64_t>* heartbeat);
+  void renew(std::uint64_t until_ns);
   void run();
   void tick();
 
   chaos_control& control_;
   const std::atomic<std::uint64_t>& progress_;
   std::function<void()> on_lapse_;
+  std::atomic<std::uint64_t>* const heartbeat_;
   std::atomic<bool> lapsed_{false};
   std::atomic<bool> restart_wanted_{false};
   std::atomic<bool> stop_{false};

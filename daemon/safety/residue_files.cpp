@@ -8,6 +8,7 @@
 
 #include "kernel/proc_tree.h"
 #include "safety/residue_parts.h"
+#include "safety/undo_replay.h"
 
 namespace chaos::residue {
 namespace {
@@ -149,7 +150,7 @@ void find_files(const ResidueScope& scope, Items& items) {
       if (scope.own_files.contains(entry.path())) return;
       if (entry.path().extension() == kUndoSuffix) {
         items.push_back({std::string(kJournal), entry.path().string(), "undo record that was not replayed"});
-      } else if (!scope.daemon_alive) {
+      } else if (!scope.daemon_alive && entry.path().filename() != kUndoReportFile) {
         items.push_back({std::string(kFile), entry.path().string(), "in the undo journal, but no record"});
       }
     });

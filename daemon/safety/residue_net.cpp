@@ -1,22 +1,19 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/magic.h>
-#include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
-#include <linux/rtnetlink.h>
-#include <netlink/msg.h>
-#include <netlink/netlink.h>
 #include <sched.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
 #include <array>
-#include <memory>
 #include <system_error>
 #include <thread>
 #include <utility>
 
 #include "base/unique_fd.h"
+#include "kernel/classic_tc.h"
+#include "kernel/rtnetlink.h"
 #include "kernel/proc_tree.h"
 #include "safety/bpf_uapi.h"
 #include "safety/residue_parts.h"
@@ -30,18 +27,9 @@ using NamespaceKey = std::pair<dev_t, ino_t>;
 // Some paths per namespace: a process may end before its namespace is entered.
 using Namespaces = std::map<NamespaceKey, std::vector<fs::path>>;
 constexpr std::size_t kPathsPerNamespace = 8;
-constexpr int kDumpTries = 5;
 
 struct Interface {
   int index = 0;
-  std::string name;
-};
-
-struct Filter {
-  std::uint32_t parent = 0;
-  std::uint32_t handle = 0;
-  std::uint32_t priority = 0;
-  std::uint32_t program = 0;  ///< 0: no bpf filter
   std::string name;
 };
 
@@ -72,53 +60,8 @@ Namespaces list_namespaces(const ResidueScope& scope, Items& items) {
   return namespaces;
 }
 
-/// A route netlink socket in the calling thread's namespace.
-class Rtnetlink {
- public:
-  static Result<Rtnetlink> open() {
-    Rtnetlink route;
-    route.socket_.reset(nl_socket_alloc());
-    if (!route.socket_) return fail(Errc::kInternal, "netlink socket: out of memory");
-    if (const int code = nl_connect(route.socket_.get(), NETLINK_ROUTE); code < 0) {
-      return fail(Errc::kInternal, fmt::format("netlink socket: {}", nl_geterror(code)));
-    }
-    return route;
-  }
-
-  /// Sends a dump request and calls `use(nlmsghdr*)` for each answer.
-  template <class Header, class Use>
-  Status dump(int type, Header header, Use use) {
-    const auto on_message = [](nl_msg* message, void* argument) noexcept -> int {
-      (*static_cast<Use*>(argument))(nlmsg_hdr(message));
-      return NL_OK;
-    };
-    nl_socket_modify_cb(socket_.get(), NL_CB_VALID, NL_CB_CUSTOM, on_message, &use);
-    int code = nl_send_simple(socket_.get(), type, NLM_F_DUMP, &header, sizeof header);
-    if (code >= 0) code = nl_recvmsgs_default(socket_.get());
-    if (code < 0) return fail(Errc::kInternal, fmt::format("netlink dump {}: {}", type, nl_geterror(code)));
-    return {};
-  }
-
- private:
-  struct Free {
-    void operator()(nl_sock* socket) const { nl_socket_free(socket); }
-  };
-  std::unique_ptr<nl_sock, Free> socket_;
-};
-
-// A dump that other changes interrupted is wrong (NLM_F_DUMP_INTR), so start again.
-template <class List, class Fill>
-Result<List> repeat_dump(const Fill& fill) {
-  for (int attempt = 1;; ++attempt) {
-    List list;
-    auto done = fill(list);
-    if (done) return list;
-    if (attempt == kDumpTries) return std::unexpected(std::move(done.error()));
-  }
-}
-
 Result<std::vector<Interface>> list_interfaces(Rtnetlink& route) {
-  return repeat_dump<std::vector<Interface>>([&](std::vector<Interface>& list) {
+  return Rtnetlink::repeat_dump<std::vector<Interface>>([&](std::vector<Interface>& list) {
     return route.dump(RTM_GETLINK, ifinfomsg{}, [&list](nlmsghdr* header) {
       std::array<nlattr*, IFLA_IFNAME + 1> attributes{};
       if (nlmsg_parse(header, sizeof(ifinfomsg), attributes.data(), IFLA_IFNAME, nullptr) < 0) return;
@@ -131,7 +74,7 @@ Result<std::vector<Interface>> list_interfaces(Rtnetlink& route) {
 
 // Where filters can be on a device: both sides of clsact, the one of ingress, and classful qdiscs.
 Result<std::multimap<int, std::uint32_t>> list_filter_parents(Rtnetlink& route) {
-  return repeat_dump<std::multimap<int, std::uint32_t>>([&](std::multimap<int, std::uint32_t>& parents) {
+  return Rtnetlink::repeat_dump<std::multimap<int, std::uint32_t>>([&](std::multimap<int, std::uint32_t>& parents) {
     return route.dump(RTM_GETQDISC, tcmsg{}, [&parents](nlmsghdr* header) {
       const auto* qdisc = static_cast<const tcmsg*>(nlmsg_data(header));
       if (qdisc->tcm_parent == TC_H_CLSACT) {  // the same number as TC_H_INGRESS
@@ -142,26 +85,6 @@ Result<std::multimap<int, std::uint32_t>> list_filter_parents(Rtnetlink& route) 
       }
     });
   });
-}
-
-Filter parse_filter(nlmsghdr* header) {
-  Filter filter;
-  std::array<nlattr*, TCA_MAX + 1> attributes{};
-  if (nlmsg_parse(header, sizeof(tcmsg), attributes.data(), TCA_MAX, nullptr) < 0) return filter;
-  if (attributes[TCA_KIND] == nullptr || std::string_view(nla_get_string(attributes[TCA_KIND])) != "bpf") return filter;
-  std::array<nlattr*, TCA_BPF_MAX + 1> options{};
-  if (attributes[TCA_OPTIONS] == nullptr ||
-      nla_parse_nested(options.data(), TCA_BPF_MAX, attributes[TCA_OPTIONS], nullptr) < 0 ||
-      options[TCA_BPF_ID] == nullptr) {
-    return filter;
-  }
-  const auto* message = static_cast<const tcmsg*>(nlmsg_data(header));
-  filter.parent = message->tcm_parent;
-  filter.handle = message->tcm_handle;
-  filter.priority = message->tcm_info >> 16;
-  filter.program = nla_get_u32(options[TCA_BPF_ID]);
-  if (options[TCA_BPF_NAME] != nullptr) filter.name = nla_get_string(options[TCA_BPF_NAME]);
-  return filter;
 }
 
 /// What is looked at in one namespace; errors on one interface leave the others alone.
@@ -225,19 +148,11 @@ class NamespaceScan {
   }
 
   void check_filters(Rtnetlink& route, const Interface& interface, std::uint32_t parent) {
-    tcmsg request{};
-    request.tcm_family = AF_UNSPEC;
-    request.tcm_ifindex = interface.index;
-    request.tcm_parent = parent;
-    const auto filters = repeat_dump<std::vector<Filter>>([&](std::vector<Filter>& list) {
-      return route.dump(RTM_GETTFILTER, request, [&list](nlmsghdr* header) {
-        Filter filter = parse_filter(header);
-        if (filter.program != 0) list.push_back(std::move(filter));
-      });
-    });
+    const auto filters = list_tc_filters(route, static_cast<unsigned>(interface.index), parent);
     if (!filters) return add_unchecked(items_, "filters of " + place(interface), filters.error());
     const std::string prefix = bpf_name_prefix(scope_.instance);
-    for (const Filter& filter : *filters) {
+    for (const TcFilter& filter : *filters) {
+      if (filter.program == 0) continue;
       const bool ours = tagged_.programs.contains(filter.program) || filter.name.starts_with(prefix);
       if (!ours || scope_.own_programs.contains(filter.program)) continue;
       items_.push_back({std::string(kQdisc),

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <cstring>
 
 #include "kernel/bpf_compat.h"
 #include "loss_support.h"
@@ -250,13 +251,21 @@ TEST(LossNeighbours, OtherOwnersProgramsStillSeeEveryPacket) {
   const CountingProgram classic;
   UniqueFd link_behind;
   UniqueFd link_ahead;
-  LIBBPF_OPTS(bpf_tc_hook, hook, .attach_point = BPF_TC_EGRESS);
+  bpf_tc_hook hook;
+  std::memset(&hook, 0, sizeof(hook));  // libbpf wants the padding to be zero as well
+  hook.sz = sizeof(hook);
+  hook.attach_point = BPF_TC_EGRESS;
   net.left.run([&] {
     const unsigned l0 = if_nametoindex("l0");
     link_behind = std::move(*tcx_link_create(behind.fd(), l0, true));
     hook.ifindex = static_cast<int>(l0);
     ASSERT_EQ(bpf_tc_hook_create(&hook), 0);
-    LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = classic.fd(), .handle = 1, .priority = 1);
+    bpf_tc_opts opts;
+    std::memset(&opts, 0, sizeof(opts));
+    opts.sz = sizeof(opts);
+    opts.prog_fd = classic.fd();
+    opts.handle = 1;
+    opts.priority = 1;
     ASSERT_EQ(bpf_tc_attach(&hook, &opts), 0);
   });
   const json started = daemon.run_scenario(total_loss(net, {{"port", 6001}, {"protocol", "udp"}}));

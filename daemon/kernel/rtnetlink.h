@@ -1,0 +1,62 @@
+// Rtnetlink: a route netlink socket (libnl) for dumps that kernel and residue share. One thread; belongs to the network
+// namespace of the thread that opened it, so it must not outlive what is done there.
+#pragma once
+
+#include <linux/rtnetlink.h>
+#include <netlink/msg.h>
+#include <netlink/netlink.h>
+
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+
+namespace chaos {
+
+class Rtnetlink {
+ public:
+  /// Error: kInternal.
+  static Result<Rtnetlink> open() {
+    Rtnetlink route;
+    route.socket_.reset(nl_socket_alloc());
+    if (!route.socket_) return fail(Errc::kInternal, "netlink socket: out of memory");
+    if (const int code = nl_connect(route.socket_.get(), NETLINK_ROUTE); code < 0) {
+      return fail(Errc::kInternal, std::string("netlink socket: ") + nl_geterror(code));
+    }
+    return route;
+  }
+
+  /// Sends a dump request and calls `use(nlmsghdr*)` for each answer.
+  template <class Header, class Use>
+  Status dump(int type, Header header, Use use) {
+    const auto on_message = [](nl_msg* message, void* argument) noexcept -> int {
+      (*static_cast<Use*>(argument))(nlmsg_hdr(message));
+      return NL_OK;
+    };
+    nl_socket_modify_cb(socket_.get(), NL_CB_VALID, NL_CB_CUSTOM, on_message, &use);
+    int code = nl_send_simple(socket_.get(), type, NLM_F_DUMP, &header, sizeof header);
+    if (code >= 0) code = nl_recvmsgs_default(socket_.get());
+    if (code < 0) return fail(Errc::kInternal, "netlink dump " + std::to_string(type) + ": " + nl_geterror(code));
+    return {};
+  }
+
+  /// A dump that other changes interrupted is wrong (NLM_F_DUMP_INTR), so it is taken again, up to five times.
+  template <class List, class Fill>
+  static Result<List> repeat_dump(const Fill& fill) {
+    constexpr int kTries = 5;
+    for (int attempt = 1;; ++attempt) {
+      List list{};
+      auto done = fill(list);
+      if (done) return list;
+      if (attempt == kTries) return std::unexpected(std::move(done.error()));
+    }
+  }
+
+ private:
+  struct Free {
+    void operator()(nl_sock* socket) const { nl_socket_free(socket); }
+  };
+  std::unique_ptr<nl_sock, Free> socket_;
+};
+
+}  // namespace chaos

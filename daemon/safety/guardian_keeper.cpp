@@ -1,0 +1,146 @@
+#include "safety/guardian_keeper.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <spawn.h>
+#include <spdlog/spdlog.h>
+#include <sys/epoll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern "C" {  // the header of glibc 2.36 has no __BEGIN_DECLS
+#include <sys/pidfd.h>
+}
+
+#include <array>
+#include <vector>
+
+#include "safety/guardian.h"
+
+namespace chaos {
+namespace {
+
+/// Between a death and the next start: a guardian that dies at once must not become a busy loop.
+constexpr std::chrono::milliseconds kRetry{200};
+/// What the guardian finds its descriptors under.
+constexpr int kGuardianPidfd = 3;
+constexpr int kGuardianHeartbeat = 4;
+constexpr int kGuardianReady = 5;
+
+class FileActions {
+ public:
+  FileActions() { posix_spawn_file_actions_init(&actions_); }
+  ~FileActions() { posix_spawn_file_actions_destroy(&actions_); }
+  FileActions(const FileActions&) = delete;
+  FileActions& operator=(const FileActions&) = delete;
+  void move(int from, int to) { posix_spawn_file_actions_adddup2(&actions_, from, to); }
+  [[nodiscard]] const posix_spawn_file_actions_t* get() const { return &actions_; }
+
+ private:
+  posix_spawn_file_actions_t actions_{};
+};
+
+/// Out of the range that the child gives meanings to, so that no dup2 there overwrites another's source.
+Result<UniqueFd> lifted(int fd) {
+  UniqueFd high(::fcntl(fd, F_DUPFD_CLOEXEC, 16));
+  if (!high.valid()) return fail_errno("duplicate a descriptor");
+  return high;
+}
+
+}  // namespace
+
+GuardianKeeper::GuardianKeeper(EventLoop& loop, const Heartbeat& heartbeat, UndoJournal& journal, Place place,
+                               std::function<void(pid_t)> on_change)
+    : loop_(loop),
+      heartbeat_(heartbeat),
+      journal_(journal),
+      place_(std::move(place)),
+      on_change_(std::move(on_change)) {}
+
+GuardianKeeper::~GuardianKeeper() = default;
+
+Result<std::unique_ptr<GuardianKeeper>> GuardianKeeper::start(EventLoop& loop, const Heartbeat& heartbeat,
+                                                              UndoJournal& journal, Place place,
+                                                              std::function<void(pid_t)> on_change) {
+  std::unique_ptr<GuardianKeeper> keeper(
+      new GuardianKeeper(loop, heartbeat, journal, std::move(place), std::move(on_change)));
+  keeper->own_pidfd_.reset(::pidfd_open(::getpid(), 0));
+  if (!keeper->own_pidfd_.valid()) return fail_errno("open a pidfd of chaosd");
+  if (Status status = keeper->spawn(); !status) return std::unexpected(status.error());
+  return keeper;
+}
+
+Status GuardianKeeper::spawn() {
+  std::array<int, 2> pipe{};
+  if (::pipe2(pipe.data(), O_CLOEXEC | O_NONBLOCK) != 0) return fail_errno("make the guardian's pipe");
+  ready_pipe_.reset(pipe[0]);
+  const UniqueFd write_end(pipe[1]);
+  const auto pidfd = lifted(own_pidfd_.get());
+  const auto heartbeat = lifted(heartbeat_.fd());
+  const auto ready = lifted(write_end.get());
+  for (const auto* fd : {&pidfd, &heartbeat, &ready}) {
+    if (!*fd) return std::unexpected(fd->error());
+  }
+  FileActions actions;
+  actions.move(pidfd->get(), kGuardianPidfd);
+  actions.move(heartbeat->get(), kGuardianHeartbeat);
+  actions.move(ready->get(), kGuardianReady);
+
+  std::vector<std::string> words{"chaosd-guardian", kGuardianVerb,
+                                 "--pidfd",         std::to_string(kGuardianPidfd),
+                                 "--heartbeat",     std::to_string(kGuardianHeartbeat),
+                                 "--ready",         std::to_string(kGuardianReady),
+                                 "--runtime-dir",   place_.runtime_dir.string(),
+                                 "--instance",      place_.instance};
+  std::vector<char*> arguments;
+  for (std::string& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  pid_t pid = 0;
+  // An exec'ed child: one that shared chaosd's descriptors would keep its faults alive (KERNEL).
+  const int err = ::posix_spawn(&pid, "/proc/self/exe", actions.get(), nullptr, arguments.data(), environ);
+  if (err != 0) return fail_errno("start the guardian", err);
+  pid_.store(pid);
+  pidfd_.reset(::pidfd_open(pid, 0));
+  if (!pidfd_.valid()) return fail_errno("open a pidfd of the guardian");
+  auto death = loop_.add_io(pidfd_.get(), EPOLLIN, [this](std::uint32_t) { died(); });
+  auto readiness = loop_.add_io(ready_pipe_.get(), EPOLLIN, [this](std::uint32_t) { became_ready(); });
+  if (!death) return std::unexpected(death.error());
+  if (!readiness) return std::unexpected(readiness.error());
+  death_ = std::move(*death);
+  readiness_ = std::move(*readiness);
+  return {};
+}
+
+void GuardianKeeper::became_ready() {
+  char byte = 0;
+  const bool ready = ::read(ready_pipe_.get(), &byte, 1) == 1;
+  readiness_.reset();
+  ready_pipe_.reset();
+  if (!ready) return;  // its death is told by the pidfd
+  ready_ = true;
+  journal_.set_guarded(true);
+  on_change_(pid_);
+}
+
+void GuardianKeeper::died() {
+  journal_.set_guarded(false);
+  ready_ = false;
+  int status = 0;
+  (void)::waitpid(pid_, &status, WNOHANG);
+  spdlog::error("the guardian (pid {}) has died ({}); it is started again", pid_.load(),
+                WIFSIGNALED(status) ? fmt::format("signal {}", WTERMSIG(status))
+                                    : fmt::format("exit code {}", WEXITSTATUS(status)));
+  readiness_.reset();
+  pidfd_.reset();
+  death_.reset();
+  on_change_(0);
+  auto retry = loop_.add_timer(kRetry, [this] {
+    if (const Status spawned = spawn(); !spawned) {
+      spdlog::error("{}", spawned.error().message);
+      retry_->rearm(kRetry);
+    }
+  });
+  if (retry) retry_ = std::move(*retry);
+}
+
+}  // namespace chaos

@@ -1,0 +1,40 @@
+#include "safety/heartbeat.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <utility>
+
+namespace chaos {
+namespace {
+
+constexpr std::size_t kBytes = 4096;
+
+}  // namespace
+
+Heartbeat::Heartbeat(UniqueFd fd, void* page)
+    : fd_(std::move(fd)), lease_until_ns_(static_cast<std::atomic<std::uint64_t>*>(page)) {}
+
+Heartbeat::Heartbeat(Heartbeat&& other) noexcept
+    : fd_(std::move(other.fd_)), lease_until_ns_(std::exchange(other.lease_until_ns_, nullptr)) {}
+
+Heartbeat::~Heartbeat() {
+  if (lease_until_ns_ != nullptr) ::munmap(lease_until_ns_, kBytes);
+}
+
+Result<Heartbeat> Heartbeat::map(UniqueFd fd, int protection) {
+  static_assert(std::atomic<std::uint64_t>::is_always_lock_free, "two processes share it");
+  void* page = ::mmap(nullptr, kBytes, protection, MAP_SHARED, fd.get(), 0);
+  if (page == MAP_FAILED) return fail_errno("map the heartbeat page");
+  return Heartbeat(std::move(fd), page);
+}
+
+Result<Heartbeat> Heartbeat::create() {
+  UniqueFd fd(::memfd_create("chaosd-heartbeat", MFD_CLOEXEC));
+  if (!fd.valid() || ::ftruncate(fd.get(), kBytes) != 0) return fail_errno("make the heartbeat page");
+  return map(std::move(fd), PROT_READ | PROT_WRITE);
+}
+
+Result<Heartbeat> Heartbeat::open(UniqueFd fd) { return map(std::move(fd), PROT_READ); }
+
+}  // namespace chaos

@@ -1,0 +1,72 @@
+// UndoAction: one change of the host that outlives chaosd, with what it takes to recognise and to undo it. Undoing is
+// idempotent and never touches what somebody else has changed since. Needs root; blocks; any thread but the loop's.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "base/result.h"
+
+namespace chaos {
+
+/// A clsact qdisc that was not there before. Undone only when no filter of anybody's hangs on it.
+struct ClsactAdded {
+  std::uint64_t netns = 0;  ///< inode of the network namespace
+  unsigned ifindex = 0;
+  friend bool operator==(const ClsactAdded&, const ClsactAdded&) = default;
+};
+
+/// A classic tc filter; it is ours while this program is at this place.
+struct TcFilterAdded {
+  std::uint64_t netns = 0;
+  unsigned ifindex = 0;
+  bool egress = false;
+  std::uint32_t priority = 0;
+  std::uint32_t handle = 0;
+  std::uint32_t program = 0;
+  friend bool operator==(const TcFilterAdded&, const TcFilterAdded&) = default;
+};
+
+/// A value written into a file of the kernel's (cgroup, sysctl); it is ours while it reads as it was written.
+struct FileValueChanged {
+  std::string path;
+  dev_t device = 0;  ///< with inode: a cgroup that was made anew is another
+  ino_t inode = 0;
+  std::string before;   ///< as read, without the newline at the end
+  std::string written;  ///< as it reads back after the change, likewise
+  friend bool operator==(const FileValueChanged&, const FileValueChanged&) = default;
+};
+
+using UndoAction = std::variant<ClsactAdded, TcFilterAdded, FileValueChanged>;
+
+enum class UndoOutcome : std::uint8_t {
+  kUndone,
+  kNotNeeded,  ///< as it was before: the change was not made, or was undone already
+  kGone,       ///< the object of the change does not exist any more
+  kTheirs,     ///< somebody else has changed it since; it stays as it is
+  kFailed,     ///< the change may still be there
+};
+[[nodiscard]] std::string_view to_string(UndoOutcome outcome);
+
+struct UndoResult {
+  UndoOutcome outcome = UndoOutcome::kFailed;
+  std::string detail;  ///< for people; why, where that is not obvious
+};
+
+/// One line for people: "tc filter on ifindex 4 egress, prio 1, handle 0x1, in netns 4026531840".
+[[nodiscard]] std::string describe(const UndoAction& action);
+/// What undo() would do, without doing it.
+[[nodiscard]] UndoResult look(const UndoAction& action);
+UndoResult undo(const UndoAction& action);
+
+[[nodiscard]] nlohmann::json to_json(const UndoAction& action);
+/// Error: kInvalid.
+[[nodiscard]] Result<UndoAction> undo_action_from(const nlohmann::json& json);
+
+}  // namespace chaos
