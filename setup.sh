@@ -19,6 +19,7 @@ test_packages=(
   openssh-server openssh-client sqlite3 bpftool jq
 )
 demo_packages=(iproute2 procps util-linux bpftool jq rsyslog rsyslog-hiredis redis-server redis-tools)
+package_packages=(dpkg-dev fakeroot file lintian gzip)
 ci_packages=(clang-format clang-tidy-19 gcovr shellcheck git)
 vm_packages=(
   qemu-system-x86 busybox-static cpio kmod xz-utils e2fsprogs mmdebstrap debian-archive-keyring binutils jq
@@ -35,7 +36,8 @@ usage: ./setup.sh COMMAND
   install            build and install under PREFIX (default /usr)
   uninstall [--purge]
                      remove what install put; --purge removes configuration and history too
-  packages [build|test|demo|ci|vm]...
+  package            build the Debian package (build/chaosd_VERSION_ARCH.deb) and check it with lintian
+  packages [build|test|demo|package|ci|vm]...
                      only install the Debian packages that these need; vm is for tests/vm/run
   help               this text
 
@@ -153,6 +155,7 @@ packages() {
       build) wanted+=("${build_packages[@]}") ;;
       test) wanted+=("${test_packages[@]}") ;;
       demo) wanted+=("${demo_packages[@]}") ;;
+      package) wanted+=("${package_packages[@]}") ;;
       ci) wanted+=("${ci_packages[@]}") ;;
       vm) wanted+=("${vm_packages[@]}") ;;
       *) die "no such group of packages: $group" ;;
@@ -170,6 +173,17 @@ build() {
   say "build: compiling on $(nproc) cores"
   quietly cmake --build "$build"
   say "build: done, see $build/bin"
+}
+
+make_package() {
+  say 'package: cpack'
+  (cd "$build" && quietly cpack -G DEB)
+  local file
+  file=$(find "$build" -maxdepth 1 -name 'chaosd_*.deb' -newer "$build/CPackConfig.cmake" -print -quit)
+  [[ -n $file ]] || file=$(find "$build" -maxdepth 1 -name 'chaosd_*.deb' -print -quit)
+  say 'package: lintian'
+  quietly lintian --allow-root --fail-on error,warning "$file"
+  say "package: $file"
 }
 
 run_tests() {
@@ -277,7 +291,7 @@ main() {
       usage
       return
       ;;
-    demo | test | build | install | uninstall | packages) ;;
+    demo | test | build | install | uninstall | package | packages) ;;
     *)
       usage >&2
       exit 2
@@ -295,7 +309,7 @@ main() {
       build
       ;;
     test)
-      packages build test
+      packages build test package
       build
       run_tests "$@"
       ;;
@@ -307,6 +321,11 @@ main() {
     install)
       packages build
       install_all
+      ;;
+    package)
+      packages build package
+      build
+      make_package
       ;;
     uninstall) uninstall "$@" ;;
   esac

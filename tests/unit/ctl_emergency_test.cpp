@@ -204,7 +204,7 @@ TEST_F(CtlEmergency, ADaemonThatDoesNotAnswerIsGivenOneSecond) {
   const Json document = Json::parse(ran.out);
   EXPECT_EQ(document["killed_pid"], daemon.pid());
   EXPECT_EQ(document["latched"], true);
-  EXPECT_EQ(document["steps"].size(), 3U);
+  EXPECT_EQ(document["steps"].size(), 4U);
   EXPECT_THAT(ran.err, HasSubstr("does not answer within 1s"));
 }
 
