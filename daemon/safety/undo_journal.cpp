@@ -28,6 +28,8 @@ Result<std::unique_ptr<UndoJournal>> UndoJournal::open(const std::filesystem::pa
   return std::unique_ptr<UndoJournal>(new UndoJournal(directory));
 }
 
+UndoJournal::~UndoJournal() { (void)::rmdir(directory_.c_str()); }
+
 Status UndoJournal::sync_directory() const {
   const UniqueFd directory(::open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!directory.valid() || ::fsync(directory.get()) != 0) return fail_errno("sync " + directory_.string());

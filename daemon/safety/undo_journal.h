@@ -28,6 +28,11 @@ class UndoJournal {
   /// Makes the directory (0700). What an earlier chaosd left must have been replayed before.
   static Result<std::unique_ptr<UndoJournal>> open(const std::filesystem::path& runtime_dir);
 
+  /// An empty directory goes: an orderly end leaves nothing.
+  ~UndoJournal();
+  UndoJournal(const UndoJournal&) = delete;
+  UndoJournal& operator=(const UndoJournal&) = delete;
+
   /// No change is made while nobody would undo it after a death: record() refuses then. Any thread.
   void set_guarded(bool guarded) { guarded_.store(guarded); }
 
