@@ -10,8 +10,10 @@
 
 #include <array>
 #include <cstring>
+#include <vector>
 
 #include "kernel/bpf_compat.h"
+#include "kernel/features.h"
 #include "loss_support.h"
 #include "support/frames.h"
 #include "support/udp.h"
@@ -243,47 +245,61 @@ class CountingProgram {
   UniqueFd program_;
 };
 
-TEST(LossNeighbours, OtherOwnersProgramsStillSeeEveryPacket) {
-  const VethPair net("others");
-  const Daemon daemon;
-  const CountingProgram behind;  // attached before ours, which goes to the head
-  const CountingProgram ahead;   // attached after ours, at the head
-  const CountingProgram classic;
-  UniqueFd link_behind;
-  UniqueFd link_ahead;
+/// A classic filter of somebody else's on l0's egress, in the calling thread's namespace.
+void add_others_filter(int program, std::uint32_t priority, bool first) {
   bpf_tc_hook hook;
   std::memset(&hook, 0, sizeof(hook));  // libbpf wants the padding to be zero as well
   hook.sz = sizeof(hook);
   hook.attach_point = BPF_TC_EGRESS;
-  net.left.run([&] {
-    const unsigned l0 = if_nametoindex("l0");
-    link_behind = std::move(*tcx_link_create(behind.fd(), l0, true));
-    hook.ifindex = static_cast<int>(l0);
+  hook.ifindex = static_cast<int>(if_nametoindex("l0"));
+  if (first) {
     ASSERT_EQ(bpf_tc_hook_create(&hook), 0);
-    bpf_tc_opts opts;
-    std::memset(&opts, 0, sizeof(opts));
-    opts.sz = sizeof(opts);
-    opts.prog_fd = classic.fd();
-    opts.handle = 1;
-    opts.priority = 1;
-    ASSERT_EQ(bpf_tc_attach(&hook, &opts), 0);
+  }
+  bpf_tc_opts opts;
+  std::memset(&opts, 0, sizeof(opts));
+  opts.sz = sizeof(opts);
+  opts.prog_fd = program;
+  opts.handle = 1;
+  opts.priority = priority;
+  ASSERT_EQ(bpf_tc_attach(&hook, &opts), 0);
+}
+
+TEST(LossNeighbours, OtherOwnersProgramsStillSeeEveryPacket) {
+  const VethPair net("others");
+  const Daemon daemon;
+  const bool tcx = has_tcx();
+  const CountingProgram behind;  // attached before ours, which goes to the head
+  const CountingProgram ahead;   // attached after ours, at the head
+  const CountingProgram classic_before;
+  const CountingProgram classic_after;  // at a priority behind ours, where we are a classic filter too
+  UniqueFd link_behind;
+  UniqueFd link_ahead;
+  net.left.run([&] {
+    if (tcx) link_behind = std::move(*tcx_link_create(behind.fd(), if_nametoindex("l0"), true));
+    add_others_filter(classic_before.fd(), 1, true);
   });
   const json started = daemon.run_scenario(total_loss(net, {{"port", 6001}, {"protocol", "udp"}}));
-  net.left.run([&] { link_ahead = std::move(*tcx_link_create(ahead.fd(), if_nametoindex("l0"), true)); });
-  const std::uint64_t before[] = {behind.count(), ahead.count(), classic.count()};
+  net.left.run([&] {
+    if (tcx) link_ahead = std::move(*tcx_link_create(ahead.fd(), if_nametoindex("l0"), true));
+    add_others_filter(classic_after.fd(), 9, false);
+  });
+  std::vector<const CountingProgram*> others{&classic_before, &classic_after};
+  if (tcx) others.insert(others.end(), {&behind, &ahead});
+  std::vector<std::uint64_t> before;
+  for (const CountingProgram* other : others) before.push_back(other->count());
   FlowSpec flow;
   flow.packets = 5000;
   const FlowResult result = run_flows(net, {flow}).front();
   EXPECT_EQ(result.received, flow.packets);
-  EXPECT_GE(behind.count() - before[0], flow.packets);
-  EXPECT_GE(ahead.count() - before[1], flow.packets);
-  EXPECT_GE(classic.count() - before[2], flow.packets);
+  for (std::size_t i = 0; i < others.size(); ++i) EXPECT_GE(others[i]->count() - before[i], flow.packets) << i;
   daemon.stop_scenario(started.at("id"));
   // Ours is gone and theirs are where they were.
-  EXPECT_TRUE(tcx_link_info(link_behind.get()).has_value());
-  const std::uint64_t after = classic.count();
+  if (tcx) {
+    EXPECT_TRUE(tcx_link_info(link_behind.get()).has_value());
+  }
+  const std::uint64_t after = classic_before.count();
   run_flows(net, {FlowSpec{.packets = 100}});
-  EXPECT_GE(classic.count() - after, 100U);
+  EXPECT_GE(classic_before.count() - after, 100U);
 }
 
 }  // namespace

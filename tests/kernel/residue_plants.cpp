@@ -9,6 +9,7 @@
 #include <fstream>
 #include <thread>
 
+#include "kernel/features.h"
 #include "safety/bpf_uapi.h"
 #include "tests/support/shell.h"
 
@@ -78,11 +79,19 @@ Result<UniqueFd> plant_program(const std::string& name, int map_fd) {
   return fd;
 }
 
-Result<UniqueFd> plant_tcx_link(int program, const char* interface) {
+Result<PlantedLink> plant_link(int program, const std::string& name, const char* interface) {
   const int index = static_cast<int>(::if_nametoindex(interface));
-  UniqueFd fd(bpf_link_create(program, index, static_cast<bpf_attach_type>(bpf_uapi::kTcxIngress), nullptr));
-  if (!fd.valid()) return fail_errno("tcx link");
-  return fd;
+  PlantedLink planted;
+  if (has_tcx()) {
+    planted.link.reset(bpf_link_create(program, index, static_cast<bpf_attach_type>(bpf_uapi::kTcxIngress), nullptr));
+  } else {
+    const bpf_insn code[]{{BPF_ALU | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, XDP_PASS}, kExit};
+    planted.program.reset(bpf_prog_load(BPF_PROG_TYPE_XDP, name.c_str(), "GPL", code, std::size(code), nullptr));
+    if (!planted.program.valid()) return fail_errno("load program " + name);
+    planted.link.reset(bpf_link_create(planted.program.get(), index, BPF_XDP, nullptr));
+  }
+  if (!planted.link.valid()) return fail_errno("link on " + std::string(interface));
+  return planted;
 }
 
 Status plant_tcx_attachment(int program, const char* interface) {

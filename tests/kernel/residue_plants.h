@@ -21,8 +21,14 @@ Status make_named_namespace(const std::filesystem::path& file, const std::vector
 [[nodiscard]] Result<UniqueFd> plant_map(const std::string& name);
 /// A tc classifier that passes every packet on. `map_fd` >= 0: one that holds a reference on this map.
 [[nodiscard]] Result<UniqueFd> plant_program(const std::string& name, int map_fd = -1);
-[[nodiscard]] Result<UniqueFd> plant_tcx_link(int program, const char* interface);
-/// On tcx egress, without a link: it stays until the device goes.
+/// A link on a device, which outlives the device: on tcx ingress by the tc classifier `program`; on kernels without tcx
+/// by an XDP program of its own, called `name`.
+struct PlantedLink {
+  UniqueFd link;
+  UniqueFd program;  ///< invalid with tcx
+};
+[[nodiscard]] Result<PlantedLink> plant_link(int program, const std::string& name, const char* interface);
+/// On tcx egress, without a link: it stays until the device goes. Only where there is tcx.
 Status plant_tcx_attachment(int program, const char* interface);
 
 [[nodiscard]] std::uint32_t map_id(const UniqueFd& fd);

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "kernel/features.h"
 #include "safety/residue.h"
 #include "tests/kernel/residue_plants.h"
 #include "tests/support/child.h"
@@ -74,14 +75,14 @@ struct Planted {
     const std::string device = device_name_prefix(instance) + "x";
     must(test::run(fmt::format("ip link add {} type veth peer name {}", device, link_device)));
     must(test::run(fmt::format("ip link set {} up && ip link set {} up", device, link_device)));
-    link = must(test::plant_tcx_link(named.get(), link_device.c_str()));
-    must(test::plant_tcx_attachment(using_map.get(), link_device.c_str()));
+    link = must(test::plant_link(named.get(), bpf_name_prefix(instance) + "l", link_device.c_str()));
+    if (has_tcx()) must(test::plant_tcx_attachment(using_map.get(), link_device.c_str()));
 
     const auto pins = bpffs / instance_path_name(instance);
     std::filesystem::create_directory(pins);
     if (bpf_obj_pin(map.get(), (pins / "m").c_str()) != 0) must(fail_errno("pin map"));
     const auto stray = bpffs / fmt::format("stray{}", number);
-    if (bpf_obj_pin(link.get(), stray.c_str()) != 0) must(fail_errno("pin link"));
+    if (bpf_obj_pin(link.link.get(), stray.c_str()) != 0) must(fail_errno("pin link"));
     const auto temporary = bpffs / fmt::format("temporary{}", number);
     if (bpf_obj_pin(named.get(), temporary.c_str()) != 0) must(fail_errno("pin program"));
     must(test::run(fmt::format("tc qdisc add dev {0} clsact && tc filter add dev {0} egress bpf da object-pinned {1}",
@@ -102,7 +103,7 @@ struct Planted {
   UniqueFd map;
   UniqueFd named;
   UniqueFd using_map;
-  UniqueFd link;
+  test::PlantedLink link;
   test::PlantedCgroup cgroup;
   test::Child process;
 };
@@ -142,13 +143,20 @@ void expect_exactly(const Planted& planted, const std::vector<ResidueItem>& item
   const auto path = [&](const char* relative) { return (planted.directory / relative).string(); };
   const std::string pins = (bpffs / instance_path_name(planted.instance)).string();
   const std::string number = planted.link_device.substr(2);
-  EXPECT_THAT(classes(items), ElementsAre("link", "program", "map", "attachment", "qdisc", "device", "cgroup",
-                                          "process", "file", "pin", "journal"));
-  EXPECT_THAT(ids(items, residue::kLink), ElementsAre(std::to_string(test::link_id(planted.link))));
-  EXPECT_THAT(ids(items, residue::kProgram), UnorderedElementsAre(std::to_string(test::program_id(planted.named)),
-                                                                  std::to_string(test::program_id(planted.using_map))));
+  const bool tcx = has_tcx();
+  std::vector<std::string> expected{"link",   "program", "map",  "attachment", "qdisc",  "device",
+                                    "cgroup", "process", "file", "pin",        "journal"};
+  if (!tcx) std::erase(expected, "attachment");
+  EXPECT_EQ(classes(items), expected);
+  EXPECT_THAT(ids(items, residue::kLink), ElementsAre(std::to_string(test::link_id(planted.link.link))));
+  std::vector<std::string> programs{std::to_string(test::program_id(planted.named)),
+                                    std::to_string(test::program_id(planted.using_map))};
+  if (!tcx) programs.push_back(std::to_string(test::program_id(planted.link.program)));
+  EXPECT_THAT(ids(items, residue::kProgram), testing::UnorderedElementsAreArray(programs));
   EXPECT_THAT(ids(items, residue::kMap), ElementsAre(std::to_string(test::map_id(planted.map))));
-  EXPECT_THAT(ids(items, residue::kAttachment), ElementsAre(HasSubstr("tcx egress of " + planted.link_device + " ")));
+  if (tcx) {
+    EXPECT_THAT(ids(items, residue::kAttachment), ElementsAre(HasSubstr("tcx egress of " + planted.link_device + " ")));
+  }
   EXPECT_THAT(ids(items, residue::kQdisc),
               ElementsAre(testing::AllOf(HasSubstr(planted.link_device + " "), HasSubstr("parent ffff:fff3"))));
   EXPECT_THAT(ids(items, residue::kDevice), ElementsAre(device_name_prefix(planted.instance) + "x"));
@@ -170,7 +178,9 @@ TEST_F(ResidueKernelTest, EachClassIsFoundExactlyAndOnlyOfItsInstance) {
   ASSERT_NE(instance_tag(one.instance), instance_tag(two.instance));
   const auto items = find(scope(one.instance));
   expect_exactly(one, items, bpffs_, files_.path() / "motd.d");
-  EXPECT_THAT(detail(items, residue::kLink), HasSubstr("tcx ingress of ifindex"));
+  if (has_tcx()) {
+    EXPECT_THAT(detail(items, residue::kLink), HasSubstr("tcx ingress of ifindex"));
+  }
   expect_exactly(two, find(scope(two.instance)), bpffs_, files_.path() / "motd.d");
   EXPECT_THAT(find(scope(name('c'))), IsEmpty());
 }
@@ -180,8 +190,8 @@ TEST_F(ResidueKernelTest, WhatALivingDaemonAccountsForIsNotResidueButADeadOnesIs
   const UniqueFd map = must(test::plant_map(bpf_name_prefix(instance) + "m"));
   const UniqueFd program = must(test::plant_program(bpf_name_prefix(instance) + "p", map.get()));
   must(test::run("ip link add " + device_name_prefix(instance) + "x type veth peer name va"));
-  const UniqueFd link = must(test::plant_tcx_link(program.get(), "va"));
-  must(test::plant_tcx_attachment(program.get(), "va"));
+  const test::PlantedLink link = must(test::plant_link(program.get(), bpf_name_prefix(instance) + "l", "va"));
+  if (has_tcx()) must(test::plant_tcx_attachment(program.get(), "va"));
   const test::PlantedCgroup cgroup(instance_path_name(instance));
   const test::Child daemon("/bin/sh", {"chaosd", "-c", "read line", "--instance", instance});
   files_.write(instance + "/run/chaosd.sock", "");
@@ -189,8 +199,9 @@ TEST_F(ResidueKernelTest, WhatALivingDaemonAccountsForIsNotResidueButADeadOnesIs
   ResidueScope living = scope(instance);
   living.daemon_alive = true;
   living.own_pid = daemon.pid();
-  living.own_links = {test::link_id(link)};
+  living.own_links = {test::link_id(link.link)};
   living.own_programs = {test::program_id(program)};
+  if (link.program.valid()) living.own_programs.insert(test::program_id(link.program));
   living.own_maps = {test::map_id(map)};
   living.own_devices = {device_name_prefix(instance) + "x"};
   living.own_cgroups = {cgroup.path()};
@@ -202,8 +213,9 @@ TEST_F(ResidueKernelTest, WhatALivingDaemonAccountsForIsNotResidueButADeadOnesIs
 
   ResidueScope dead = living;
   dead.daemon_alive = false;
-  EXPECT_THAT(classes(find(dead)),
-              ElementsAre("link", "program", "map", "attachment", "device", "cgroup", "process", "file"));
+  std::vector<std::string> expected{"link", "program", "map", "attachment", "device", "cgroup", "process", "file"};
+  if (!has_tcx()) std::erase(expected, "attachment");
+  EXPECT_EQ(classes(find(dead)), expected);
 }
 
 TEST_F(ResidueKernelTest, NamespacesWithoutAProcessAreEnteredByTheirName) {
@@ -221,11 +233,13 @@ TEST_F(ResidueKernelTest, LinkOutlivesItsDeviceAndIsStillFound) {
   const std::string instance = name('f');
   const UniqueFd program = must(test::plant_program(bpf_name_prefix(instance) + "p"));
   must(test::run("ip link add va type veth peer name vb"));
-  const UniqueFd link = must(test::plant_tcx_link(program.get(), "va"));
+  const test::PlantedLink link = must(test::plant_link(program.get(), bpf_name_prefix(instance) + "l", "va"));
   must(test::run("ip link del va"));
   const auto items = find(scope(instance));
-  EXPECT_THAT(ids(items, residue::kLink), ElementsAre(std::to_string(test::link_id(link))));
-  EXPECT_THAT(detail(items, residue::kLink), HasSubstr("device that is gone"));
+  EXPECT_THAT(ids(items, residue::kLink), ElementsAre(std::to_string(test::link_id(link.link))));
+  if (has_tcx()) {
+    EXPECT_THAT(detail(items, residue::kLink), HasSubstr("device that is gone"));
+  }
 }
 
 TEST_F(ResidueKernelTest, SearchLeavesNoFilesOpenAndTheCallerWhereItWas) {
