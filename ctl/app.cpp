@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <optional>
 
 #include "ctl/completion.h"
 #include "ctl/kinds.h"
@@ -72,7 +73,7 @@ std::string help_command(const CLI::App& app) {
 
 }  // namespace
 
-CommandLine::CommandLine() {
+CommandLine::CommandLine(const std::vector<Command>& commands) {
   app.add_option("--socket", globals.socket, "The daemon's Unix socket")
       ->envname("CHAOSD_SOCKET")
       ->type_name("PATH")
@@ -83,7 +84,7 @@ CommandLine::CommandLine() {
   app.add_flag("--no-color", globals.no_colour, "No colour, even on a terminal (as NO_COLOR in the environment)");
   app.set_version_flag("--version", "chaosctl " CHAOS_VERSION);
   app.require_subcommand(1, 1);
-  for (const Command& command : all_commands()) {
+  for (const Command& command : commands) {
     CLI::App* parent = &app;
     std::string name = command.name;
     if (const std::size_t blank = name.find(' '); blank != std::string::npos) {
@@ -111,7 +112,25 @@ const CLI::App* find_subcommand(const CLI::App& app, const std::string& name) {
   return found != all.end() ? *found : nullptr;
 }
 
+namespace {
+
+/// An emergency stop does not wait until the options of twenty other commands are set up. Empty: it is none, or not
+/// one that parses.
+std::optional<Exit> run_brake(const std::vector<std::string>& args, const Terminal& terminal) {
+  if (std::ranges::find(args, "emergency-stop") == args.end()) return std::nullopt;
+  CommandLine line(emergency_commands());
+  try {
+    line.app.parse(std::vector<std::string>(args.rbegin(), args.rend()));
+  } catch (const CLI::Error&) {
+    return std::nullopt;
+  }
+  return run_chosen(line, terminal);
+}
+
+}  // namespace
+
 int run(const std::vector<std::string>& args, const Terminal& terminal) {
+  if (const auto exit = run_brake(args, terminal)) return static_cast<int>(*exit);
   if (!args.empty() && args.front() == kCompleteVerb) {
     return static_cast<int>(print_completions({args.begin() + 1, args.end()}, terminal.out));
   }

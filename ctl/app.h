@@ -22,7 +22,7 @@ struct Globals {
 /// The CLI11 tree of all commands; completion reads it as well. Not movable: the options point into it.
 class CommandLine {
  public:
-  CommandLine();
+  explicit CommandLine(const std::vector<Command>& commands = all_commands());
   CommandLine(const CommandLine&) = delete;
   CommandLine& operator=(const CommandLine&) = delete;
 

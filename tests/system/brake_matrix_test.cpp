@@ -112,7 +112,7 @@ class BrakeMatrix : public testing::TestWithParam<std::tuple<Pull, Condition>> {
     net_.reset();
   }
   [[nodiscard]] std::string chaosctl(const std::string& verb) const {
-    return std::string(CHAOS_BIN_DIR "/chaosctl --socket ") + daemon_->socket() + " " + verb;
+    return std::string("exec " CHAOS_BIN_DIR "/chaosctl --socket ") + daemon_->socket() + " " + verb;
   }
   void pull(Pull how, Condition condition) {
     switch (how) {
