@@ -63,10 +63,11 @@ void replay(const std::filesystem::path& runtime_dir, ReplayMode mode, const cha
   if (done->lost > 0) say("<3>", std::to_string(done->lost) + " records of the undo journal are unreadable");
 }
 
-/// As hard to kill as the host permits, and deaf to what stops chaosd.
+/// As hard to kill as the host permits, and deaf to what stops chaosd (SIGABRT is systemd's watchdog, which goes to the
+/// whole unit).
 void harden() {
   ::setsid();
-  for (const int signo : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGPIPE}) std::signal(signo, SIG_IGN);
+  for (const int signo : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGABRT, SIGUSR1, SIGUSR2, SIGPIPE}) std::signal(signo, SIG_IGN);
   // Never chosen by the OOM killer. Lowering it needs CAP_SYS_RESOURCE; without that it keeps chaosd's.
   std::ofstream("/proc/self/oom_score_adj") << "-1000";
   ::mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);

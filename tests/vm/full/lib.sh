@@ -75,7 +75,12 @@ start_loss=(start packet_loss --target netns=left --target peer=10.99.0.2 -p pro
 
 main_pid() { systemctl show --property MainPID --value chaosd.service; }
 is_active() { [[ $(systemctl is-active "$1") == active ]]; }
-has_new_pid() { is_active chaosd.service && [[ $(main_pid) != 0 && $(main_pid) != "$1" ]]; }
+has_new_pid() {
+  local now
+  # Asked once: it changes while one looks.
+  now=$(main_pid)
+  [[ $now != 0 && $now != "$1" ]] && is_active chaosd.service
+}
 answers() { chaosctl health; }
 
 # What the machine looks like without any scenario, to compare with after one: links, qdiscs, filters, BPF programs,
