@@ -47,10 +47,10 @@ fast_jobs() {
   ctest --test-dir "$build" --show-only=json-v1 -L "^($label)\$" -R "$filter" >"$directory/ctest.json"
   jq -r '.tests | to_entries[] | [.key, .value.name] | @tsv' "$directory/ctest.json" >"$directory/names"
   [[ -s $directory/names ]] || die "no test of label $label matches $filter"
-  jq -r --arg scale "$time_scale" '.tests | to_entries[] | .value as $test
+  jq -r --arg scale "$time_scale" --arg full "${CHAOS_TEST_FULL:-0}" '.tests | to_entries[] | .value as $test
     | ($test.properties // [] | map({key: .name, value}) | from_entries) as $properties
     | [.key, (($properties.TIMEOUT // 120) * ($scale | tonumber) | floor),
-       ("cd /tmp; CHAOS_REQUIRE_KERNEL=1 CHAOS_TIME_SCALE=\($scale) GTEST_OUTPUT=json:$JOB_JSON "
+       ("cd /tmp; CHAOS_REQUIRE_KERNEL=1 CHAOS_TIME_SCALE=\($scale) CHAOS_TEST_FULL=\($full) GTEST_OUTPUT=json:$JOB_JSON "
         + ($test.command | @sh))]
     | join("\t")' "$directory/ctest.json" >"$directory/jobs"
 }
