@@ -39,6 +39,7 @@ bool ClassicHook::alive() const {
 }
 
 Result<std::shared_ptr<JournaledChange>> ClassicHooks::clsact_of(std::uint64_t netns, unsigned ifindex) {
+  std::erase_if(clsact_, [](const auto& entry) { return entry.second.expired(); });
   auto& known = clsact_[{netns, ifindex}];
   if (auto ours = known.lock()) return ours;
   for (int attempt = 1;; ++attempt) {

@@ -36,6 +36,7 @@ struct Guarded {
   UniqueFd pidfd;
   UniqueFd ready;
   std::filesystem::path runtime_dir;
+  std::string daemon = daemon_identity(runtime_dir);
 };
 
 UniqueFd take_fd(const std::map<std::string, std::string, std::less<>>& options, std::string_view name) {
@@ -51,8 +52,8 @@ void say(const char* level, const std::string& text) {
   std::fprintf(stderr, "%schaosd guardian: %s\n", level, text.c_str());
 }
 
-void replay(const std::filesystem::path& runtime_dir, ReplayMode mode, const char* why) {
-  const auto done = replay_undo(runtime_dir, mode, "guardian");
+void replay(const Guarded& guarded, ReplayMode mode, const char* why) {
+  const auto done = replay_undo(guarded.runtime_dir, mode, "guardian", guarded.daemon);
   if (!done) return say("<3>", std::string(why) + ", and the undo journal cannot be replayed: " + done.error().message);
   for (const UndoReplay::Item& item : done->items) {
     const bool good = item.result.outcome != UndoOutcome::kFailed && item.result.outcome != UndoOutcome::kTheirs;
@@ -67,7 +68,8 @@ void replay(const std::filesystem::path& runtime_dir, ReplayMode mode, const cha
 /// whole unit).
 void harden() {
   ::setsid();
-  for (const int signo : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGABRT, SIGUSR1, SIGUSR2, SIGPIPE}) std::signal(signo, SIG_IGN);
+  for (const int signo : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGABRT, SIGUSR1, SIGUSR2, SIGPIPE})
+    std::signal(signo, SIG_IGN);
   // Never chosen by the OOM killer. Lowering it needs CAP_SYS_RESOURCE; without that it keeps chaosd's.
   std::ofstream("/proc/self/oom_score_adj") << "-1000";
   ::mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
@@ -102,14 +104,14 @@ int run_guardian(int argc, char** argv) {
   for (;;) {
     pollfd death{guarded.pidfd.get(), POLLIN, 0};
     if (::poll(&death, 1, static_cast<int>(kPeriod.count())) > 0) {
-      replay(guarded.runtime_dir, ReplayMode::kAfterDeath, "chaosd has ended");
+      replay(guarded, ReplayMode::kAfterDeath, "chaosd has ended");
       return 0;
     }
     const std::uint64_t lease = heartbeat->lease_until_ns().load();
     const auto now = static_cast<std::uint64_t>(system_clock().monotonic().count());
     if (lease == 0 || lease == replayed_lease || now < lease + std::chrono::nanoseconds(kGrace).count()) continue;
     replayed_lease = lease;
-    replay(guarded.runtime_dir, ReplayMode::kDuringHang, "chaosd hangs");
+    replay(guarded, ReplayMode::kDuringHang, "chaosd hangs");
   }
 }
 

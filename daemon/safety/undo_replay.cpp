@@ -68,11 +68,22 @@ json to_json(const UndoReplay& replay) {
           {"lost_records", replay.lost}};
 }
 
-Result<UndoReplay> replay_undo(const std::filesystem::path& runtime_dir, ReplayMode mode, std::string_view by) {
+std::string daemon_identity(const std::filesystem::path& runtime_dir) {
+  std::ifstream file(runtime_dir / "chaosd.pid");
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
+
+Result<UndoReplay> replay_undo(const std::filesystem::path& runtime_dir, ReplayMode mode, std::string_view by,
+                               std::string_view of_daemon) {
   const auto directory = undo_directory(runtime_dir);
   const auto lock = lock_directory(directory);
   if (!lock) return std::unexpected(lock.error());
   UndoReplay replay;
+  // Under the lock: a newer chaosd names itself first, and settles the journal under the same lock after that.
+  const std::string holder = daemon_identity(runtime_dir);
+  if (!of_daemon.empty() && !holder.empty() && holder != of_daemon) return replay;
   const auto path = undo_file(runtime_dir);
   std::ifstream file(path, std::ios::binary);
   if (!lock->valid() || !file) return replay;

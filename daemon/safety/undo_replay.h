@@ -36,10 +36,16 @@ struct UndoReplay {
 };
 [[nodiscard]] nlohmann::json to_json(const UndoReplay& replay);
 
+/// The pid file of the chaosd that holds this runtime directory ("PID STARTTIME"); empty if there is none.
+[[nodiscard]] std::string daemon_identity(const std::filesystem::path& runtime_dir);
+
 /// Undoes what the journal of this runtime directory says. `by`: who does it, for the report that the next chaosd
-/// takes into its audit. A journal that lost records is kept as damaged.undo. Errors: kInternal (lock, disk),
+/// takes into its audit. `of_daemon`: daemon_identity() of the chaosd whose changes are meant; when another one holds
+/// the directory by now, nothing is done, since that one settles the journal before it writes a record of its own.
+/// Empty: whoever's they are. A journal that lost records is kept as damaged.undo. Errors: kInternal (lock, disk),
 /// kUnavailable (somebody else has held the lock for 5 s).
-Result<UndoReplay> replay_undo(const std::filesystem::path& runtime_dir, ReplayMode mode, std::string_view by);
+Result<UndoReplay> replay_undo(const std::filesystem::path& runtime_dir, ReplayMode mode, std::string_view by,
+                               std::string_view of_daemon = {});
 
 /// What replays have reported since the last call, oldest first, one JSON object each (by, time, and as to_json).
 /// Clears it.

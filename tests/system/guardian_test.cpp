@@ -227,6 +227,23 @@ TEST_F(Guardian, BothKilledTheNextStartUndoes) {
   EXPECT_THAT(entries.front(), HasSubstr("by chaosd at its start"));
 }
 
+TEST_F(Guardian, OfAnEarlierChaosdItLeavesTheNextOnesChangesAlone) {
+  const pid_t late = guardian();
+  ASSERT_EQ(::kill(late, SIGSTOP), 0);
+  daemon_->signal(SIGKILL);
+  (void)daemon_->wait();
+  daemon_->start();
+  ASSERT_TRUE(eventually([&] { return guardian() > 0; }));
+  const std::string id = lose_all();
+  // It wakes up, finds its chaosd dead, and a journal that is not its own.
+  ASSERT_EQ(::kill(late, SIGCONT), 0);
+  ASSERT_TRUE(eventually([&] { return !alive(late); }));
+  EXPECT_THAT(tc(), HasSubstr("chaos_"));
+  EXPECT_TRUE(on_record());
+  EXPECT_TRUE(stream_->falls_silent(milliseconds(50), seconds(1)));
+  EXPECT_EQ(daemon_->stop_scenario(id).at("state"), "completed");
+}
+
 TEST_F(Guardian, KilledAloneItIsBackWithinASecond) {
   const pid_t first = guardian();
   // Held still, it cannot be back before the refusal has been seen.
