@@ -26,8 +26,7 @@ static __always_inline struct chaos_tally *own_tally(void)
 
 /* The mask classifier: every filter dimension gives the faults that it lets through; their AND matches. Cheap lookups
  * first, the prefix trie last and only for faults that ask for it. */
-static __always_inline __u64 match(const struct chaos_rules *page, const struct packet *p, __u32 direction,
-				   __u64 mask)
+static __always_inline __u64 match(const struct chaos_rules *page, const struct packet *p, __u32 direction, __u64 mask)
 {
 	const struct chaos_control *any = &page->control;
 	bool egress = direction == CHAOS_EGRESS;

@@ -26,7 +26,8 @@ struct packet {
 	__u32 transport; /* offset of the transport header from skb->data */
 };
 
-/* From the linear part where it reaches, else through the helper. `length` is a constant. Returns false past the end. */
+/* From the linear part where it reaches, else through the helper. `length` is a constant. Returns false past the end.
+ */
 static __always_inline bool read_bytes(struct __sk_buff *skb, __u32 offset, void *to, const __u32 length)
 {
 	void *data = (void *)(long)skb->data;

@@ -40,7 +40,8 @@ static __always_inline bool protected_icmpv6(__u8 type)
 }
 
 /* ICMP errors quote the packet they are about: those about protected ports are part of that conversation. */
-static __always_inline bool protected_quote(struct __sk_buff *skb, const struct chaos_rules *page, const struct packet *p)
+static __always_inline bool protected_quote(struct __sk_buff *skb, const struct chaos_rules *page,
+					    const struct packet *p)
 {
 	__u32 quoted = p->transport + 8;
 	__be16 ports[2];

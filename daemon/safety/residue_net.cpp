@@ -13,8 +13,8 @@
 
 #include "base/unique_fd.h"
 #include "kernel/classic_tc.h"
-#include "kernel/rtnetlink.h"
 #include "kernel/proc_tree.h"
+#include "kernel/rtnetlink.h"
 #include "safety/bpf_uapi.h"
 #include "safety/residue_parts.h"
 
