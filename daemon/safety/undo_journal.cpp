@@ -43,14 +43,21 @@ Status UndoJournal::append(UndoEntry entry) {
     if (!file_.valid()) return fail_errno("make " + path.string());
     if (Status synced = sync_directory(); !synced) return synced;
     last_number_ = 0;
+    size_ = 0;
   }
   entry.number = last_number_ + 1;
   const std::string bytes = encode(entry);
+  errno = 0;
   const ssize_t written = ::write(file_.get(), bytes.data(), bytes.size());
-  if (written != static_cast<ssize_t>(bytes.size())) return fail_errno("write " + path.string());
-  last_number_ = entry.number;
-  if (::fdatasync(file_.get()) != 0) return fail_errno("sync " + path.string());
-  return {};
+  if (written == static_cast<ssize_t>(bytes.size()) && ::fdatasync(file_.get()) == 0) {
+    size_ += written;
+    last_number_ = entry.number;
+    return {};
+  }
+  // A disk that is full cuts an entry short: what follows must not stand behind half of it under the same number.
+  auto failure = fail_errno("write " + path.string(), errno != 0 ? errno : ENOSPC);
+  if (::ftruncate(file_.get(), size_) != 0) last_number_ = entry.number;
+  return failure;
 }
 
 Result<std::uint64_t> UndoJournal::record(const UndoAction& action) {
@@ -59,11 +66,10 @@ Result<std::uint64_t> UndoJournal::record(const UndoAction& action) {
     return fail(Errc::kUnavailable, "the guardian is not running, and nobody would undo this if chaosd died", {},
                 "changes that outlive chaosd need a guardian", "it is being restarted: try again in a second");
   }
-  const std::uint64_t id = last_id_ + 1;
+  const std::uint64_t id = ++last_id_;
   if (Status appended = append({0, id, UndoMark::kIntended, action}); !appended) {
     return with_context("undo journal", appended.error());
   }
-  last_id_ = id;
   open_.insert(id);
   return id;
 }

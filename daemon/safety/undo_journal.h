@@ -57,6 +57,7 @@ class UndoJournal {
   UniqueFd file_;
   std::uint64_t last_id_ = 0;
   std::uint64_t last_number_ = 0;
+  off_t size_ = 0;  ///< of the file, up to its last whole entry
   std::set<std::uint64_t> open_;
 };
 

@@ -2,9 +2,11 @@
 // else's change meanwhile; the host is a file that stands for one of the kernel's.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <fstream>
 #include <iterator>
 #include <random>
@@ -162,6 +164,33 @@ TEST_F(Undo, WithoutAGuardianNothingIsRecorded) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Errc::kUnavailable);
   EXPECT_FALSE(on_record());
+}
+
+TEST_F(Undo, ARecordThatTheDiskCutsShortHidesNoLaterOne) {
+  const fs::path first = make_file("first", "old");
+  const fs::path second = make_file("second", "old");
+  ASSERT_TRUE(journal_->record(change_of(first, "old", "new")));
+  write(first, "new");
+  const std::size_t whole = bytes().size();
+  // Room for the first copy of the next entry and a part of the second. The signal that goes with it is not wanted.
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  rlimit narrow = before;
+  narrow.rlim_cur = whole + whole / 2 + 20;
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &narrow), 0);
+  const auto refused = journal_->record(change_of(second, "old", "never"));
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(bytes().size(), whole);
+
+  ASSERT_TRUE(journal_->record(change_of(second, "old", "new")));
+  write(second, "new");
+  const UndoReplay done = replay();
+  EXPECT_TRUE(done.complete());
+  EXPECT_EQ(done.items.size(), 2U);
+  EXPECT_EQ(read(first), "old");
+  EXPECT_EQ(read(second), "old");
 }
 
 TEST_F(Undo, DuringAHangTheRecordsStay) {
