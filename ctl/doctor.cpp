@@ -75,10 +75,11 @@ Check check_tcx(const HostView& host) {
   if (kernel_version(host) >= KernelVersion{6, 6}) {
     return {"tcx", Verdict::kOk, "the kernel is new enough for tcx links, which go when chaosd goes", {}};
   }
-  return {"tcx", Verdict::kWarn,
-          "the kernel is older than 6.6 and has no tcx; clsact filters, which would take its place, come with a later "
-          "release",
-          "for network kinds, boot 6.6 or newer"};
+  return {
+      "tcx", Verdict::kWarn,
+      "the kernel is older than 6.6 and has no tcx: chaosd attaches by clsact filters, which outlive it and are undone "
+      "by its guardian",
+      "nothing needs to be done; from 6.6 on the kernel itself takes everything back"};
 }
 
 // capability.h, linux 5.8 and later.

@@ -109,3 +109,24 @@ no_residue() {
   done
   fail "left behind: $(same_state)"
 }
+
+# comes_back WHO: systemctl kills main or all of the unit under a fault. The fault is gone at once, and the daemon is back
+# without it.
+comes_back() {
+  local who=$1 pid
+  make_hosts
+  check answers
+  remember_state
+  check as alice chaosctl "${start_loss[@]}"
+  check hosts_do_not_talk
+
+  step "$who of the unit is killed"
+  pid=$(main_pid)
+  check systemctl kill --signal KILL --kill-who "$who" chaosd.service
+  check hosts_talk
+  within 10 has_new_pid "$pid"
+  within 10 answers
+  [[ $(chaosctl -o json list | jq '.items // .scenarios // . | length') == 0 ]] || fail 'a scenario survived its daemon'
+  check hosts_talk
+  no_residue
+}
