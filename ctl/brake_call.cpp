@@ -1,16 +1,21 @@
 #include "ctl/brake_call.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <climits>
+#include <cstdlib>
 #include <cstring>
 
 #include <fmt/format.h>
 
 #include "base/unique_fd.h"
 #include "base/units.h"
+#include "ctl/brake_front.h"
 #include "ctl/transport.h"
 
 namespace chaos::ctl {
@@ -97,17 +102,34 @@ long status_of(std::string_view answer) {
   return status ? static_cast<long>(*status) : 0;
 }
 
+/// The connection on which the front program has asked `socket` already (front.cpp); invalid if there is none.
+UniqueFd take_sent(std::string_view socket) {
+  const char* value = std::getenv(kSentVariable);
+  if (value == nullptr) return {};
+  const std::string_view sent = value;
+  const std::size_t colon = sent.find(':');
+  if (colon == std::string_view::npos || sent.substr(colon + 1) != socket) return {};
+  const auto number = parse_unsigned(sent.substr(0, colon));
+  if (!number || *number <= STDERR_FILENO || *number > INT_MAX) return {};
+  const int fd = static_cast<int>(*number);
+  if (::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) return {};
+  return UniqueFd(fd);
+}
+
+Outcome<void> ask(Call& call, const std::string& reason) {
+  if (auto connected = call.connect(); !connected) return connected;
+  const std::string body = Json{{"reason", reason}}.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return call.send(fmt::format("{}{}\r\n\r\n{}", kBrakeHead, body.size(), body));
+}
+
 }  // namespace
 
-Outcome<Json> brake_call(const std::string& socket, std::string_view path, const Json& body, milliseconds timeout) {
+Outcome<Json> brake_call(const std::string& socket, const std::string& reason, milliseconds timeout) {
   Call call{socket, timeout};
-  if (auto connected = call.connect(); !connected) return std::unexpected(connected.error());
-  const std::string text = body.dump(-1, ' ', false, Json::error_handler_t::replace);
-  // HTTP/1.0: no chunks and no kept connection, so the end of the answer is the end of the stream.
-  auto sent = call.send(fmt::format("POST {} HTTP/1.0\r\nHost: localhost\r\nUser-Agent: chaosctl/" CHAOS_VERSION
-                                    "\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{}",
-                                    path, text.size(), text));
-  if (!sent) return std::unexpected(sent.error());
+  call.fd = take_sent(socket);
+  if (!call.fd.valid()) {
+    if (auto asked = ask(call, reason); !asked) return std::unexpected(asked.error());
+  }
   const Outcome<std::string> answer = call.receive();
   if (!answer) return std::unexpected(answer.error());
   constexpr std::string_view kHeadEnd = "\r\n\r\n";

@@ -10,11 +10,10 @@
 #include <vector>
 
 #include "ctl/problem.h"
+#include "ctl/socket_path.h"
 #include "ctl/sse.h"
 
 namespace chaos::ctl {
-
-inline constexpr std::string_view kDefaultSocket = "/run/chaosd/chaosd.sock";
 
 class Client {
  public:

@@ -3,6 +3,7 @@
 
 #include "ctl/brake.h"
 #include "ctl/brake_call.h"
+#include "ctl/brake_front.h"
 #include "ctl/command.h"
 #include "ctl/json_text.h"
 #include "kernel/proc_tree.h"
@@ -13,7 +14,7 @@ namespace {
 constexpr std::chrono::milliseconds kPatience{1000};
 
 struct EmergencyOptions {
-  std::string reason = "emergency stop by chaosctl";
+  std::string reason{kBrakeReason};
   std::string runtime_dir;
   std::string state_dir;
 };
@@ -88,8 +89,7 @@ Outcome<Exit> run_emergency_stop(Context& context, const EmergencyOptions& optio
     return brake_by_hand(context, options,
                          problem(Errc::kUnavailable, "the daemon has been stopped by a signal").error());
   }
-  const Outcome<Json> answer =
-      brake_call(context.client.socket(), "/api/chaos/emergency-stop", Json{{"reason", options.reason}}, kPatience);
+  const Outcome<Json> answer = brake_call(context.client.socket(), options.reason, kPatience);
   if (!answer) {
     const Exit exit = answer.error().exit;
     // Not reachable, or it tried and failed. A refused role stays refused.

@@ -18,6 +18,7 @@ chaos_compressed(${CMAKE_SOURCE_DIR}/CHANGELOG.md CHANGELOG.md ${CMAKE_INSTALL_D
 get_property(compressed GLOBAL PROPERTY CHAOS_COMPRESSED)
 add_custom_target(package_documents ALL DEPENDS ${compressed})
 install(FILES debian/copyright ${CMAKE_SOURCE_DIR}/README.md DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/chaosd)
+install(FILES debian/lintian-overrides DESTINATION ${CMAKE_INSTALL_DATADIR}/lintian/overrides RENAME chaosd)
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/config/examples DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/chaosd
         USE_SOURCE_PERMISSIONS PATTERN "*.cpp" EXCLUDE PATTERN "*.h" EXCLUDE PATTERN "CMakeLists.txt" EXCLUDE)
 

@@ -55,6 +55,13 @@ class Child {
     return pid_ > 0 && ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
            info.si_pid == 0;
   }
+  /// Until it ends by itself: its exit status, -1 if a signal ended it.
+  [[nodiscard]] int wait() {
+    int status = 0;
+    if (pid_ <= 0 || ::waitpid(pid_, &status, 0) != pid_) return -1;
+    pid_ = -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
   /// Waits for it; without the line's end. Empty at end of file.
   [[nodiscard]] std::string read_line() const {
     std::string line;
