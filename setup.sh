@@ -16,11 +16,11 @@ build_packages=(
 )
 test_packages=(
   iproute2 iputils-ping iputils-arping iperf3 nftables iptables ethtool strace gdb procps util-linux curl
-  openssh-server openssh-client sqlite3 bpftool jq
+  openssh-server openssh-client sqlite3 bpftool jq bc etcd-server etcd-client redis-server redis-tools
 )
 demo_packages=(iproute2 procps util-linux bpftool jq rsyslog rsyslog-hiredis redis-server redis-tools)
 package_packages=(dpkg-dev fakeroot file lintian gzip)
-ci_packages=(clang-format clang-tidy-19 gcovr shellcheck git)
+ci_packages=(clang-format clang-tidy-19 clang-19 libclang-rt-19-dev gcovr shellcheck git)
 vm_packages=(
   qemu-system-x86 busybox-static cpio kmod xz-utils e2fsprogs mmdebstrap debian-archive-keyring binutils jq
 )

@@ -2,9 +2,10 @@
 /* What BPF programs and the daemon share: the control page, faults, slots, counters, keys. Plain C for both sides;
  * fixed-width fields with units in their names, explicit padding, sizes asserted by both compilers.
  *
- * A slot is one attached device: entry programs leave (slot << 1 | direction) in cb[CHAOS_CB_WORD] and tail-call the
- * classifier. A fault is one bit (0..63) in every mask. User space writes a fault's masks while its bit in `active`
- * is clear, then sets that bit with one store, so a packet never sees half a rule: it reads `active` once. */
+ * A slot is one attached device or cgroup: entry programs leave (slot << 1 | direction) in cb[CHAOS_CB_WORD] and
+ * tail-call the classifier. A fault is one bit (0..63) in every mask. User space writes a fault's masks while its bit
+ * in `active` is clear, then sets that bit with one store, so a packet never sees half a rule: it reads `active` once.
+ */
 #pragma once
 
 #include <linux/types.h>
@@ -16,13 +17,16 @@
 #define CHAOS_FLOW_WAYS 4
 #define CHAOS_MAX_SPILLED_FLOWS 16384 /* beyond the lines */
 #define CHAOS_PROTOCOLS 256
+#define CHAOS_MAX_CGROUPS 4096	   /* that targets name, over all faults */
+#define CHAOS_MAX_CGROUP_LEVELS 32 /* below the root; a target may not lie deeper */
 #define CHAOS_MAX_PROTECTED_FLOWS 1024
 #define CHAOS_CB_WORD 4 /* which word of skb->cb carries slot and direction into the classifier */
 #define CHAOS_NO_DEADLINE (~0ULL)
 
 enum chaos_direction { CHAOS_EGRESS = 0, CHAOS_INGRESS = 1 };
 
-/* PROG_ARRAY indexes. The array's only user-space fd is chaosd's highest: when chaosd dies the kernel empties it. */
+/* PROG_ARRAY indexes. There is an array for each type of hook, devices and cgroups; their only user-space fds are
+ * chaosd's highest: when chaosd dies the kernel empties them first. */
 enum chaos_switch { CHAOS_SWITCH_CLASSIFY = 0, CHAOS_SWITCH_SIZE = 1 };
 
 /* Every program reads it before anything else. */
@@ -36,23 +40,52 @@ struct chaos_control {
 	__u64 any_local_port;
 	__u64 any_protocol;
 	__u32 protect_flows; /* 1: the protected flow table has entries */
-	__u32 pad;
+	__u32 cgroup_levels; /* bit per depth below the root at which a target's cgroup lies */
+	__u64 any_socket;    /* faults that are not narrowed to the sockets of some cgroups */
+	__u64 pad[7];
 };
 
 enum chaos_fault_flags {
 	CHAOS_FAULT_SHADOW = 1, /* decide and count, do not act */
 };
 
+/* Which packets a fault takes, of those that match it. */
+enum chaos_model {
+	CHAOS_MODEL_RANDOM = 0, /* each by itself */
+	CHAOS_MODEL_GILBERT =
+		1, /* Gilbert and Elliott: a flow is in a good or in a bad state, each with its own loss */
+	CHAOS_MODEL_EVERY_NTH = 2, /* of a flow; where the count begins is the seed's choice */
+	CHAOS_MODEL_PER_FLOW = 3,  /* at random, of the conversations that the seed chooses */
+	CHAOS_MODEL_PER_PEER = 4,  /* at random, of what goes to and comes from the addresses that the seed chooses */
+};
+
+/* A probability in 32 bits: an event happens when a 32-bit hash is below. */
+#define CHAOS_ALWAYS32 0xffffffffU
+
+/* Of a packet, before it moves on: good to bad, bad to good, and the loss in each. */
+struct chaos_gilbert {
+	__u32 to_bad;
+	__u32 to_good;
+	__u32 good_loss;
+	__u32 bad_loss;
+};
+
 /* Written by user space before the fault is activated; constant while it is active. */
 struct chaos_fault {
 	__u64 seed;
-	__u64 threshold;	/* act when a 32-bit hash is below: 0 never, 1 << 32 always */
+	/* Act when a 32-bit hash is below: 0 never, 1 << 32 always. Gilbert: a flow begins in the bad state. */
+	__u64 threshold;
 	__u64 deadline_boot_ns; /* CLOCK_BOOTTIME; a suspended host's fault does not resume */
 	__u64 generation;	/* unique per activation: flow numbers start at 0 */
 	__u64 max_events;	/* budget; 0: none */
-	__u32 flags;
-	__u32 pad;
-	__u64 reserved[2];
+	__u16 flags;
+	__u16 refuse_errno; /* calls of the target's are refused with it; 0: calls are left alone */
+	__u32 model;
+	union {
+		struct chaos_gilbert gilbert;
+		__u64 every; /* 1 to 2^32 - 1 */
+		__u64 share; /* of the conversations or addresses, as threshold */
+	} of;
 };
 
 /* Exact under concurrency: one atomic per event, on its own cache line. */
@@ -61,10 +94,10 @@ struct chaos_budget {
 	__u64 pad[7];
 };
 
-/* One attached device. */
+/* One attached device or cgroup. */
 struct chaos_slot {
 	__u64 faults[2]; /* by direction */
-	__u32 l2_len;	 /* 14 for Ethernet-like devices, 0 for layer-3 devices */
+	__u32 l2_len;	 /* 14 for Ethernet-like devices, 0 for layer-3 devices and cgroups */
 	__u32 pad;
 };
 
@@ -103,9 +136,9 @@ struct chaos_counters {
 /* One per possible CPU, whole pages. As in chaos_rules, the lowest numbers share the second page. */
 struct chaos_tally {
 	__u64 pad[256];
-	__u64 seen_backwards[CHAOS_MAX_SLOTS * 2]; /* skbs while a fault is active there, at CHAOS_SEEN_AT */
-	struct chaos_counters faults[CHAOS_MAX_FAULTS];
-	__u64 pad2[128];
+	__u64 seen_backwards[CHAOS_MAX_SLOTS * 2];	/* skbs while a fault is active there, at CHAOS_SEEN_AT */
+	struct chaos_counters faults[CHAOS_MAX_FAULTS]; /* packets: counted by this CPU only, so plainly */
+	struct chaos_counters calls[CHAOS_MAX_FAULTS];	/* calls, which may move between CPUs: by atomics */
 };
 #define CHAOS_SEEN_AT(slot_direction) (CHAOS_MAX_SLOTS * 2 - 1 - (slot_direction))
 
@@ -124,8 +157,9 @@ struct chaos_prefix_key {
 struct chaos_flow {
 	__u64 key;
 	__u32 generation;
-	__u32 count;
+	__u32 count; /* with CHAOS_FLOW_BAD, where the model has states */
 };
+#define CHAOS_FLOW_BAD (1U << 31)
 
 /* One cache line of the flow table. */
 struct chaos_flow_line {
@@ -150,13 +184,13 @@ struct chaos_tuple {
 #else
 #define CHAOS_ASSERT_SIZE(type, size) _Static_assert(sizeof(struct type) == (size), #type " drifted")
 #endif
-CHAOS_ASSERT_SIZE(chaos_control, 64);
+CHAOS_ASSERT_SIZE(chaos_control, 128);
 CHAOS_ASSERT_SIZE(chaos_fault, 64);
 CHAOS_ASSERT_SIZE(chaos_budget, 64);
 CHAOS_ASSERT_SIZE(chaos_slot, 24);
 CHAOS_ASSERT_SIZE(chaos_counters, 80);
 CHAOS_ASSERT_SIZE(chaos_prefix_key, 24);
-CHAOS_ASSERT_SIZE(chaos_rules, 1024 + 64 * CHAOS_MAX_FAULTS + 64 + 128 + 2048 + 24 * CHAOS_MAX_SLOTS);
-CHAOS_ASSERT_SIZE(chaos_tally, 3 * 4096);
+CHAOS_ASSERT_SIZE(chaos_rules, 1024 + 64 * CHAOS_MAX_FAULTS + 128 + 128 + 2048 + 24 * CHAOS_MAX_SLOTS);
+CHAOS_ASSERT_SIZE(chaos_tally, 4 * 4096);
 CHAOS_ASSERT_SIZE(chaos_flow_line, 64);
 CHAOS_ASSERT_SIZE(chaos_tuple, 40);

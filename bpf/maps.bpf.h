@@ -48,6 +48,15 @@ struct {
 	__type(value, __u8);
 } protected_flows SEC(".maps");
 
+/* Cgroup id (inode number in the v2 tree) → faults that are narrowed to its sockets. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, CHAOS_MAX_CGROUPS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, __u64);
+} cgroups SEC(".maps");
+
 /* Flows whose line in flow_lines was full: chaos_flow.key → count. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

@@ -1,60 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
-/* The packet classifier: which faults does this packet match, and what do they do to it. One program for both
- * directions and all devices, reached only by tail call from entry programs through a PROG_ARRAY whose only
- * user-space fd dies first with the daemon. Every packet that is left alone is passed on with CHAOS_PASS_ON, so other
- * owners' programs see it. */
+/* The packet classifier: which faults does this packet match, and what do they do to it. One program for all devices,
+ * both directions, and one for what arrives at the sockets of a cgroup; reached only by tail call from entry programs
+ * through a PROG_ARRAY whose only user-space fd dies first with the daemon. Every packet that is left alone is passed
+ * on, at devices with CHAOS_PASS_ON, so that other owners' programs see it. */
 #include "decide.bpf.h"
 #include "gate.bpf.h"
 #include "maps.bpf.h"
+#include "match.bpf.h"
 #include "packet.bpf.h"
 #include "protected.bpf.h"
 
-static __always_inline __u64 mask_at(void *array, __u32 index)
+/* Faults that are narrowed to the cgroups of the socket that sends this packet. A socket's cgroup is the one that it
+ * was made in; packets without a full socket (forwarded ones, resets, TIME_WAIT) have none. */
+static __always_inline __u64 sender_mask(struct __sk_buff *skb, __u32 levels)
 {
-	__u64 *mask = bpf_map_lookup_elem(array, &index);
+	__u64 mask = 0;
 
-	return mask ? *mask : 0;
-}
+	for (int level = 0; level < CHAOS_MAX_CGROUP_LEVELS; level++) {
+		__u64 id, *faults;
 
-/* This CPU's counters. */
-static __always_inline struct chaos_tally *own_tally(void)
-{
-	__u32 cpu = bpf_get_smp_processor_id();
-
-	return bpf_map_lookup_elem(&tallies, &cpu);
-}
-
-/* The mask classifier: every filter dimension gives the faults that it lets through; their AND matches. Cheap lookups
- * first, the prefix trie last and only for faults that ask for it. */
-static __always_inline __u64 match(const struct chaos_rules *page, const struct packet *p, __u32 direction, __u64 mask)
-{
-	const struct chaos_control *any = &page->control;
-	bool egress = direction == CHAOS_EGRESS;
-
-	if (p->flags & PACKET_IP && !(p->flags & PACKET_BROKEN))
-		mask &= any->any_protocol | page->protocols[p->protocol];
-	else
-		mask &= any->any_protocol;
-	if (p->flags & PACKET_PORTS) {
-		__u16 remote = egress ? p->destination_port : p->source_port;
-		__u16 local = egress ? p->source_port : p->destination_port;
-
-		/* A table is looked at only for faults that ask for it: each is a page of its own. */
-		if (mask & ~any->any_remote_port)
-			mask &= any->any_remote_port | mask_at(&remote_ports, remote);
-		if (mask & ~any->any_local_port)
-			mask &= any->any_local_port | mask_at(&local_ports, local);
-	} else {
-		mask &= any->any_remote_port & any->any_local_port;
-	}
-	if (mask & ~any->any_peer) {
-		struct chaos_prefix_key key;
-		__u64 *covering = NULL;
-
-		peer_key(&key, p, direction);
-		if (p->flags & PACKET_IP)
-			covering = bpf_map_lookup_elem(&peers, &key);
-		mask &= any->any_peer | (covering ? *covering : 0);
+		if (!(levels >> level))
+			break;
+		if (!(levels >> level & 1))
+			continue;
+		id = bpf_skb_ancestor_cgroup_id(skb, level);
+		if (!id)
+			break;
+		faults = bpf_map_lookup_elem(&cgroups, &id);
+		if (faults)
+			mask |= *faults;
 	}
 	return mask;
 }
@@ -97,7 +71,7 @@ __noinline int run_fault(struct __sk_buff *skb, struct passage *w, __u32 index)
 		count->spared_protected++;
 		return 0;
 	}
-	if (!decide_random(fault, &w->packet, &w->flow)) {
+	if (!decide(fault, &w->packet, &w->flow, w->direction)) {
 		count->not_sampled++;
 		return 0;
 	}
@@ -117,8 +91,8 @@ __noinline int run_fault(struct __sk_buff *skb, struct passage *w, __u32 index)
 	return 0;
 }
 
-SEC("tc")
-int chaos_classify(struct __sk_buff *skb)
+/* True if some fault takes the packet. `by_attachment`: the hook sees the target's sockets only. */
+static __always_inline bool classify(struct __sk_buff *skb, bool by_attachment)
 {
 	const struct chaos_rules *page = gate_open();
 	__u32 slot_direction = skb->cb[CHAOS_CB_WORD];
@@ -130,31 +104,51 @@ int chaos_classify(struct __sk_buff *skb)
 	__u64 mask;
 
 	if (!page || index >= CHAOS_MAX_SLOTS)
-		return CHAOS_PASS_ON;
+		return false;
 	slot = &page->slots[index];
 	mask = slot->faults[direction] & *(volatile const __u64 *)&page->control.active;
 	if (!mask)
-		return CHAOS_PASS_ON;
+		return false;
 	own = own_tally();
 	if (own)
 		own->seen_backwards[CHAOS_SEEN_AT(index << 1 | direction)]++;
 
+	if (!by_attachment && mask & ~page->control.any_socket) {
+		mask &= page->control.any_socket | sender_mask(skb, page->control.cgroup_levels);
+		if (!mask)
+			return false;
+	}
 	__builtin_memset(&w, 0, sizeof(w));
 	parse_packet(skb, slot->l2_len, &w.packet);
 	mask = match(page, &w.packet, direction, mask);
 	if (!mask)
-		return CHAOS_PASS_ON;
+		return false;
 	w.direction = direction;
 	w.segments = skb->gso_segs ?: 1;
 	for (int i = 0; i < CHAOS_MAX_FAULTS && mask; i++) {
 		run_fault(skb, &w, lowest_bit(mask));
 		mask &= mask - 1;
 	}
-	if (!w.taken)
+	return w.taken;
+}
+
+SEC("tc")
+int chaos_classify(struct __sk_buff *skb)
+{
+	__u32 direction = skb->cb[CHAOS_CB_WORD] & 1;
+
+	if (!classify(skb, false))
 		return CHAOS_PASS_ON;
 	/* Egress: a redirect to no device loses the packet without telling the sender's stack. TC_ACT_SHOT would report
 	 * NET_XMIT_DROP (net/core/dev.c, sch_handle_egress), and no network does that. */
 	return direction == CHAOS_EGRESS ? (int)bpf_redirect(0, 0) : CHAOS_DROP;
+}
+
+/* 1 lets a packet reach its socket; 0 loses it without a word (net/core/filter.c, sk_filter_trim_cap). */
+SEC("cgroup_skb/ingress")
+int chaos_arrivals(struct __sk_buff *skb)
+{
+	return !classify(skb, true);
 }
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

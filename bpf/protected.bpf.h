@@ -82,6 +82,16 @@ static __always_inline bool protected_flow(const struct packet *p, __u32 directi
 	return bpf_map_lookup_elem(&protected_flows, &tuple);
 }
 
+static __always_inline bool protected_peer(const struct chaos_rules *page, const struct packet *p, __u32 direction)
+{
+	struct chaos_prefix_key key;
+
+	if (!page->control.protect_peers)
+		return false;
+	peer_key(&key, p, direction);
+	return bpf_map_lookup_elem(&protected_peers, &key);
+}
+
 static __always_inline bool protected_packet(struct __sk_buff *skb, const struct chaos_rules *page,
 					     const struct packet *p, __u32 direction)
 {
@@ -99,12 +109,7 @@ static __always_inline bool protected_packet(struct __sk_buff *skb, const struct
 		return true;
 	if (protected_transport(page, p->protocol, p->source_port, p->destination_port))
 		return true;
-	if (page->control.protect_peers) {
-		struct chaos_prefix_key key;
-
-		peer_key(&key, p, direction);
-		if (bpf_map_lookup_elem(&protected_peers, &key))
-			return true;
-	}
+	if (protected_peer(page, p, direction))
+		return true;
 	return page->control.protect_flows && p->protocol == PROTOCOL_TCP && protected_flow(p, direction);
 }

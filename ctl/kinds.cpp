@@ -36,6 +36,15 @@ std::string severity_text(const Json& parameter) {
   return text;
 }
 
+/// What the parameter means, behind "with model=every_nth: " where it is taken under a condition only.
+std::string meaning_of(const Json& parameter) {
+  const Json& when = member(parameter, "when");
+  if (!when.is_object()) return text_of(parameter, "help");
+  std::string values;
+  for (const Json& value : list_at(when, "values")) values += (values.empty() ? "" : "|") + text_of(value);
+  return "with " + text_of(when, "parameter") + "=" + values + ": " + text_of(parameter, "help");
+}
+
 void print_parameters(const Context& context, const Json& kind, const Json& common) {
   Table table({"PARAMETER", "TYPE", "RANGE", "DEFAULT", "SEVERITY", "MEANING"});
   const auto add = [&](const Json& parameter) {
@@ -44,7 +53,7 @@ void print_parameters(const Context& context, const Json& kind, const Json& comm
                {range_text(parameter)},
                {text_of(parameter, "default")},
                {severity_text(parameter)},
-               {text_of(parameter, "help")}});
+               {meaning_of(parameter)}});
   };
   std::ranges::for_each(list_at(kind, "parameters"), add);
   std::ranges::for_each(common, add);

@@ -103,11 +103,17 @@ constexpr std::string_view kScenario = R"json({
   },
   "Plan": {
     "type": "object",
-    "required": ["ownership", "mechanism", "interfaces", "peers", "parameters", "notes", "touches", "blast_radius"],
+    "required": ["ownership", "mechanism", "interfaces", "cgroups", "peers", "parameters", "notes",
+                 "touches", "blast_radius"],
     "properties": {
       "ownership": {"type": "string", "description": "who undoes it when chaosd dies"},
       "mechanism": {"type": "string"},
       "interfaces": {"type": "array", "items": {"type": "string"}},
+      "cgroups": {
+        "type": "array",
+        "items": {"type": "string"},
+        "description": "whose sockets alone are meant, by path; empty: all sockets"
+      },
       "peers": {"type": "array", "items": {"type": "string"}, "description": "resolved prefixes"},
       "parameters": {"$ref": "#/components/schemas/Texts", "description": "effective values, canonical"},
       "touches": {"type": "array", "items": {"type": "string"}, "description": "what the blast radius counts"},
@@ -253,6 +259,15 @@ constexpr std::string_view kReports = R"json({
       "maximum": {"type": "string"},
       "default": {"type": "string"},
       "choices": {"type": "array", "items": {"type": "string"}},
+      "when": {
+        "type": "object",
+        "description": "taken only while that parameter has one of these values",
+        "required": ["parameter", "values"],
+        "properties": {
+          "parameter": {"type": "string"},
+          "values": {"type": "array", "items": {"type": "string"}}
+        }
+      },
       "severity": {"$ref": "#/components/schemas/Texts", "description": "presets for severity \"1\" to \"5\""}
     }
   },

@@ -25,6 +25,9 @@ void put(json& to, const char* name, const std::optional<WallTime>& time) {
 
 json targets_json(const TargetSupport& support) {
   json targets = json::array();
+  if (support.sockets) {
+    for (const char* key : {"service", "unit", "cgroup", "container"}) targets.push_back(key);
+  }
   if (support.interface) targets.push_back("interface");
   if (support.netns) targets.push_back("netns");
   if (support.filters) {
@@ -81,6 +84,7 @@ json to_json(const PlanSummary& plan) {
   return {{"ownership", plan.ownership},
           {"mechanism", plan.mechanism},
           {"interfaces", plan.interfaces},
+          {"cgroups", plan.cgroups},
           {"peers", plan.peers},
           {"touches", plan.touches},
           {"blast_radius", plan.blast_radius},
@@ -114,6 +118,9 @@ json to_json(const ParamSpec& parameter) {
   put(value, "maximum", parameter.maximum);
   put(value, "default", parameter.default_value);
   if (!parameter.choices.empty()) value["choices"] = parameter.choices;
+  if (!parameter.when.parameter.empty()) {
+    value["when"] = {{"parameter", parameter.when.parameter}, {"values", parameter.when.values}};
+  }
   for (int severity = 1; severity <= 5; ++severity) {
     const auto preset = severity_preset(parameter, severity);
     if (!preset.empty()) value["severity"][std::to_string(severity)] = preset;

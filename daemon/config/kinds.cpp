@@ -11,6 +11,8 @@ using enum ParameterForm;
 constexpr std::array<std::string_view, 4> kLossModels{"random", "gilbert_elliott", "every_nth", "per_flow"};
 constexpr std::array<std::string_view, 5> kDistributions{"uniform", "normal", "pareto", "paretonormal", "empirical"};
 constexpr std::array<std::string_view, 2> kPartitionModes{"blackhole", "reject"};
+constexpr std::array<std::string_view, 8> kErrnos{"EHOSTUNREACH", "ENETUNREACH",   "ECONNREFUSED", "ECONNRESET",
+                                                  "ETIMEDOUT",    "EADDRNOTAVAIL", "EACCES",       "EPERM"};
 constexpr std::array<std::string_view, 5> kResources{"cpu", "memory", "disk", "pids", "fds"};
 constexpr std::array<std::string_view, 6> kResourceModes{"load", "throttle", "pressure", "limit", "fill", "io_load"};
 constexpr std::array<std::string_view, 3> kFailureTypes{"crash", "hang", "slow_response"};
@@ -24,7 +26,8 @@ constexpr KindParameter kLatency[]{{"delay", kDuration},      {"jitter", kDurati
                                    {"reorder", kProbability}, {"ramp_from", kDuration},
                                    {"ramp_over", kDuration},  {"pulse_on", kDuration},
                                    {"pulse_off", kDuration}};
-constexpr KindParameter kPartition[]{{"mode", kChoice, kPartitionModes}, {"errno", kText}, {"share", kProbability}};
+constexpr KindParameter kPartition[]{
+    {"mode", kChoice, kPartitionModes}, {"errno", kChoice, kErrnos}, {"share", kProbability}};
 constexpr KindParameter kProbabilityOnly[]{{"probability", kProbability}};
 constexpr KindParameter kBandwidth[]{{"rate", kBitRate}, {"burst", kBytes}, {"queue", kBytes}};
 constexpr KindParameter kResource[]{{"resource", kChoice, kResources},
@@ -53,7 +56,7 @@ constexpr KindParameter kSyscallLatency[]{{"syscalls", kText},
 constexpr KindEntry kKinds[]{
     {"packet_loss", true, kPacketLoss},
     {"latency_injection", false, kLatency},
-    {"network_partition", false, kPartition},
+    {"network_partition", true, kPartition},
     {"packet_duplication", false, kProbabilityOnly},
     {"packet_corruption", false, kProbabilityOnly},
     {"bandwidth_limit", false, kBandwidth},

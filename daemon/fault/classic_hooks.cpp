@@ -15,16 +15,8 @@ namespace {
 constexpr std::uint32_t kHandleBase = 0xc4a05000;
 /// Somebody else may take the priority between the look and the change.
 constexpr int kTries = 5;
-/// A filter that has been removed holds its program for a grace period more.
-constexpr std::chrono::milliseconds kProgramPatience{1000};
 
 }  // namespace
-
-ClassicHook::~ClassicHook() {
-  if (!filter_) return;
-  filter_.reset();
-  (void)wait_for_program_end(program_id_, kProgramPatience);
-}
 
 bool ClassicHook::alive() const {
   auto netns = Netns::open(netns_path_);

@@ -21,7 +21,6 @@ class ClassicHook {
  public:
   ClassicHook(ClassicHook&& other) noexcept = default;
   ClassicHook& operator=(ClassicHook&& other) noexcept = default;
-  ~ClassicHook();
   /// Device and namespace still exist. Some 100 µs.
   [[nodiscard]] bool alive() const;
   [[nodiscard]] std::uint32_t program_id() const { return program_id_; }

@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "plan/kind_spec.h"
+#include "plan/reach.h"
 #include "plan/scenario.h"
 #include "safety/admission.h"
 
@@ -37,6 +38,8 @@ class Fault {
     std::vector<std::string> missing;
   };
   [[nodiscard]] virtual TargetState target_state() const = 0;
+  /// Brings it to where its target is now, if it is narrowed to sockets. Worker thread.
+  virtual Status follow(const Reach& /*reach*/) { return {}; }
 };
 
 /// The mechanisms that kinds build on; owned by the injector.

@@ -6,26 +6,45 @@
 #include <atomic>
 
 #include "base/clock.h"
+#include "base/contains.h"
 #include "base/instance.h"
 #include "fault/prefix_key.h"
+#include "kernel/bpf_compat.h"
 #include "kernel/features.h"
 
 namespace chaos {
 namespace {
 
-ClassifierRule to_rule(const NetFilter& filter) {
+ClassifierRule to_rule(const Plan& plan) {
   ClassifierRule rule;
-  for (const Prefix& prefix : filter.peers) rule.peers.push_back(prefix_key(prefix));
-  rule.remote_ports = filter.remote_ports;
-  rule.local_ports = filter.local_ports;
-  rule.protocols = filter.protocols;
+  rule.by_socket = plan.reach.owners.has_value();
+  for (const Prefix& prefix : plan.filter.peers) rule.peers.push_back(prefix_key(prefix));
+  rule.remote_ports = plan.filter.remote_ports;
+  rule.local_ports = plan.filter.local_ports;
+  rule.protocols = plan.filter.protocols;
   return rule;
+}
+
+/// What is detached holds its program and maps for a grace period more: a look for residue would find them.
+constexpr std::chrono::milliseconds kFreePatience{1000};
+
+void close_and_wait(std::vector<std::optional<PacketHook>> hooks) {
+  std::vector<std::uint32_t> programs;
+  std::vector<std::uint32_t> maps;
+  for (const auto& hook : hooks) {
+    if (!hook) continue;
+    std::ranges::copy(hook->program_ids(), std::back_inserter(programs));
+    std::ranges::copy(hook->map_ids(), std::back_inserter(maps));
+  }
+  hooks.clear();
+  for (const std::uint32_t id : programs) (void)wait_for_program_end(id, kFreePatience);
+  for (const std::uint32_t id : maps) (void)wait_for_map_end(id, kFreePatience);
 }
 
 }  // namespace
 
-PacketEngine::PacketEngine(SharedMaps maps, PacketPrograms programs)
-    : maps_(std::move(maps)), programs_(std::move(programs)), classifier_(maps_) {}
+PacketEngine::PacketEngine(std::string tag, SharedMaps maps, PacketPrograms programs)
+    : tag_(std::move(tag)), maps_(std::move(maps)), programs_(std::move(programs)), classifier_(maps_) {}
 
 Result<std::unique_ptr<PacketEngine>> PacketEngine::create(std::string_view instance, UndoJournal* journal,
                                                            PacketHookChoice choice) {
@@ -34,7 +53,7 @@ Result<std::unique_ptr<PacketEngine>> PacketEngine::create(std::string_view inst
   if (!maps) return std::unexpected(maps.error());
   auto programs = PacketPrograms::load(*maps, tag);
   if (!programs) return std::unexpected(programs.error());
-  std::unique_ptr<PacketEngine> engine(new PacketEngine(std::move(*maps), std::move(*programs)));
+  std::unique_ptr<PacketEngine> engine(new PacketEngine(tag, std::move(*maps), std::move(*programs)));
   const bool wanted = choice == PacketHookChoice::kClsact || (choice == PacketHookChoice::kAuto && !has_tcx());
   if (wanted && journal != nullptr) engine->classic_.emplace(*journal);
   return engine;
@@ -47,8 +66,8 @@ Result<unsigned> PacketEngine::reserve() {
     return fail(Errc::kRefused, fmt::format("{} packet faults are active already", CHAOS_MAX_FAULTS), {},
                 fmt::format("at most {} packet faults", CHAOS_MAX_FAULTS), "stop one first");
   }
+  *it = {};
   it->used = true;
-  it->watches.clear();
   return static_cast<unsigned>(it - active_.begin());
 }
 
@@ -58,7 +77,7 @@ Result<unsigned> PacketEngine::prepare(const Plan& plan, const chaos_fault& para
   chaos_fault& fault = maps_.fault(*index);
   fault = parameters;
   fault.generation = ++generation_;
-  fault.flags = plan.request.mode == Mode::kShadow ? std::uint32_t{CHAOS_FAULT_SHADOW} : 0U;
+  fault.flags = plan.request.mode == Mode::kShadow ? std::uint16_t{CHAOS_FAULT_SHADOW} : std::uint16_t{0};
   if (plan.parameters.contains("max_events")) {
     auto budget = get_integer(plan.parameters, "max_events");
     fault.max_events = budget.value_or(0);
@@ -67,9 +86,11 @@ Result<unsigned> PacketEngine::prepare(const Plan& plan, const chaos_fault& para
   {
     const std::scoped_lock lock(mutex_);
     active_[*index].before = maps_.read_counters(*index);
+    active_[*index].by_socket = plan.reach.owners.has_value();
+    active_[*index].refuses_calls = fault.refuse_errno != 0;
   }
-  Status status = classifier_.install(*index, to_rule(plan.filter));
-  if (status) status = attach(plan, *index);
+  Status status = classifier_.install(*index, to_rule(plan));
+  if (status) status = attach(plan.reach, *index);
   if (!status) {
     (void)release(*index);
     return std::unexpected(status.error());
@@ -77,25 +98,104 @@ Result<unsigned> PacketEngine::prepare(const Plan& plan, const chaos_fault& para
   return index;
 }
 
-Status PacketEngine::attach(const Plan& plan, unsigned fault) {
-  Status status;
-  // Links belong to the namespace of the thread that makes them.
-  Status entered = plan.netns->run([&] {
-    for (const PlannedInterface& interface : plan.interfaces) {
-      if (status && interface.egress) status = attach_one(plan, interface, fault, CHAOS_EGRESS);
-      if (status && interface.ingress) status = attach_one(plan, interface, fault, CHAOS_INGRESS);
+PacketEngine::Attachment PacketEngine::to_device(std::uint64_t netns, const Interface& interface,
+                                                 chaos_direction direction) {
+  const auto make = [this, netns, ifindex = interface.ifindex, direction](unsigned slot) -> Result<PacketHook> {
+    if (classic_) {
+      auto hook = classic_->attach(programs_, netns, ifindex, slot, direction);
+      if (!hook) return std::unexpected(hook.error());
+      return PacketHook(std::move(*hook));
     }
-  });
-  return entered ? status : entered;
+    auto hook = programs_.attach(ifindex, slot, direction);
+    if (!hook) return std::unexpected(hook.error());
+    return PacketHook(std::move(*hook));
+  };
+  return {{netns, interface.ifindex, 0}, interface.name, interface.l2_len(), direction, make};
 }
 
-Result<unsigned> PacketEngine::slot_for(const Plan& plan, const PlannedInterface& interface) {
+Result<PacketHook> PacketEngine::hook_on_cgroup(const Cgroup& cgroup, chaos_direction direction, unsigned slot) {
+  const auto tree = CgroupTree::find();
+  if (!tree) return std::unexpected(tree.error());
+  const auto fd = tree->open(cgroup);
+  if (!fd) return std::unexpected(fd.error());
+  if (direction == CHAOS_EGRESS) {
+    auto hook = RefuseHook::attach(maps_, tag_, fd->get(), slot);
+    if (!hook) return std::unexpected(hook.error());
+    return PacketHook(std::move(*hook));
+  }
+  auto hook = programs_.attach_arrivals(fd->get(), slot);
+  if (!hook) return std::unexpected(hook.error());
+  return PacketHook(std::move(*hook));
+}
+
+PacketEngine::Attachment PacketEngine::to_cgroup(const Cgroup& cgroup, chaos_direction direction) {
+  const auto make = [this, cgroup, direction](unsigned slot) { return hook_on_cgroup(cgroup, direction, slot); };
+  return {{0, 0, cgroup.id}, "cgroup " + cgroup.path, 0, direction, make};
+}
+
+bool PacketEngine::refuses_calls(unsigned fault) const {
   const std::scoped_lock lock(mutex_);
-  const std::uint64_t netns = plan.netns->inode();
-  const unsigned ifindex = interface.interface.ifindex;
+  return active_[fault].refuses_calls;
+}
+
+bool PacketEngine::is_at(unsigned fault, const Attachment& attachment) const {
+  const std::scoped_lock lock(mutex_);
+  return std::ranges::any_of(active_[fault].watches, [&](const Watch& watch) {
+    const auto& slot = *slots_.at(watch.slot);
+    const auto& hook = slot.hooks[watch.direction];
+    return watch.direction == attachment.direction && slot.place == attachment.place && hook && hook->alive();
+  });
+}
+
+Status PacketEngine::attach(const Reach& reach, unsigned fault) {
+  Status status;
+  const auto attach_new = [&](const Attachment& attachment) {
+    if (status && !is_at(fault, attachment)) status = attach_one(attachment, fault);
+  };
+  if (reach.owners) {
+    status = classifier_.set_cgroups(fault, reach.owners->cgroups);
+    for (const Cgroup& cgroup : reach.owners->cgroups) {
+      if (reach.owners->ingress) attach_new(to_cgroup(cgroup, CHAOS_INGRESS));
+      if (refuses_calls(fault)) attach_new(to_cgroup(cgroup, CHAOS_EGRESS));
+    }
+  }
+  for (const PlannedNetwork& network : reach.networks) {
+    // Links belong to the namespace of the thread that makes them.
+    Status entered = network.netns->run([&] {
+      for (const PlannedInterface& planned : network.interfaces) {
+        const std::uint64_t netns = network.netns->inode();
+        if (planned.egress) attach_new(to_device(netns, planned.interface, CHAOS_EGRESS));
+        if (planned.ingress) attach_new(to_device(netns, planned.interface, CHAOS_INGRESS));
+      }
+    });
+    if (!entered) return entered;
+  }
+  return status;
+}
+
+Status PacketEngine::follow(unsigned fault, const Reach& reach) {
+  Status status = attach(reach, fault);
+  detach(fault, [&](const Slot& slot, chaos_direction direction) {
+    const auto& hook = slot.hooks[direction];
+    if (!hook || !hook->alive()) return true;
+    if (slot.place.cgroup != 0) {
+      return !reach.owners || !contains(reach.owners->cgroups, slot.place.cgroup, &Cgroup::id);
+    }
+    return std::ranges::none_of(reach.networks, [&](const PlannedNetwork& network) {
+      return network.netns->inode() == slot.place.netns &&
+             std::ranges::any_of(network.interfaces, [&](const PlannedInterface& planned) {
+               return planned.interface.ifindex == slot.place.ifindex;
+             });
+    });
+  });
+  return status;
+}
+
+Result<unsigned> PacketEngine::slot_for(const Attachment& attachment) {
+  const std::scoped_lock lock(mutex_);
   unsigned free = 0;
   for (const auto& [number, slot] : slots_) {
-    if (slot->netns == netns && slot->ifindex == ifindex) {
+    if (slot->place == attachment.place) {
       // A number or an inode may have come back after its device went: dead hooks are not shared.
       const bool dead = std::ranges::any_of(slot->hooks, [](const auto& hook) { return hook && !hook->alive(); });
       if (!dead) return number;
@@ -103,47 +203,36 @@ Result<unsigned> PacketEngine::slot_for(const Plan& plan, const PlannedInterface
     if (number == free) ++free;
   }
   if (free >= CHAOS_MAX_SLOTS) {
-    return fail(Errc::kRefused, fmt::format("{} interfaces are in use already", CHAOS_MAX_SLOTS), "target.interface",
-                fmt::format("at most {} interfaces over all scenarios", CHAOS_MAX_SLOTS));
+    return fail(Errc::kRefused, fmt::format("{} interfaces and cgroups are in use already", CHAOS_MAX_SLOTS), "target",
+                fmt::format("at most {} interfaces and cgroups over all scenarios", CHAOS_MAX_SLOTS));
   }
   auto slot = std::make_shared<Slot>();
-  slot->netns = netns;
-  slot->ifindex = ifindex;
-  slot->name = interface.interface.name;
+  slot->place = attachment.place;
+  slot->name = attachment.name;
   slots_[free] = slot;
   chaos_slot& kernel = maps_.slot(free);
   kernel = {};
-  kernel.l2_len = interface.interface.l2_len();
+  kernel.l2_len = attachment.l2_len;
   return free;
 }
 
-Result<PacketHook> PacketEngine::make_hook(const Plan& plan, const Slot& slot, unsigned number,
-                                           chaos_direction direction) {
-  if (classic_) {
-    auto hook = classic_->attach(programs_, plan.netns->inode(), slot.ifindex, number, direction);
-    if (!hook) return std::unexpected(hook.error());
-    return PacketHook(std::move(*hook));
-  }
-  auto hook = programs_.attach(slot.ifindex, number, direction);
-  if (!hook) return std::unexpected(hook.error());
-  return PacketHook(std::move(*hook));
-}
-
-Status PacketEngine::attach_one(const Plan& plan, const PlannedInterface& interface, unsigned fault,
-                                chaos_direction direction) {
-  auto number = slot_for(plan, interface);
+Status PacketEngine::attach_one(const Attachment& attachment, unsigned fault) {
+  auto number = slot_for(attachment);
   if (!number) return std::unexpected(number.error());
+  const chaos_direction direction = attachment.direction;
   std::shared_ptr<Slot> slot;
   {
     const std::scoped_lock lock(mutex_);
     slot = slots_.at(*number);
     // Counted as a user from here on, so that an error below is undone by detach() like anything else.
     ++slot->users[direction];
-    active_[fault].watches.push_back({*number, direction, 0});
+    // One that joins a fault at work counts from now on.
+    const std::uint64_t seen = active_[fault].armed ? maps_.read_seen(*number, direction) : 0;
+    active_[fault].watches.push_back({*number, direction, seen});
   }
   if (!slot->hooks[direction]) {
-    auto hook = make_hook(plan, *slot, *number, direction);
-    if (!hook) return with_context(interface.interface.name, hook.error());
+    auto hook = attachment.make_hook(*number);
+    if (!hook) return with_context(attachment.name, hook.error());
     const std::scoped_lock lock(mutex_);
     slot->hooks[direction].emplace(std::move(*hook));
   }
@@ -157,6 +246,7 @@ Status PacketEngine::arm(unsigned fault, std::chrono::nanoseconds duration) {
   {
     const std::scoped_lock lock(mutex_);
     for (Watch& watch : active_[fault].watches) watch.seen_before = maps_.read_seen(watch.slot, watch.direction);
+    active_[fault].armed = true;
   }
   const auto deadline = system_clock().boottime() + duration;
   maps_.fault(fault).deadline_boot_ns = static_cast<std::uint64_t>(deadline.count());
@@ -167,14 +257,14 @@ Status PacketEngine::arm(unsigned fault, std::chrono::nanoseconds duration) {
 
 void PacketEngine::silence(unsigned fault) { classifier_.silence(fault); }
 
+std::uint64_t PacketEngine::evaluated_at(const Watch& watch) const {
+  return maps_.read_seen(watch.slot, watch.direction) - watch.seen_before;
+}
+
 Counters PacketEngine::counters(unsigned fault) const {
-  chaos_counters before{};
-  std::vector<Watch> watches;
-  {
-    const std::scoped_lock lock(mutex_);
-    before = active_[fault].before;
-    watches = active_[fault].watches;
-  }
+  // Held to the end: a place that is let go meanwhile would be counted twice or not at all.
+  const std::scoped_lock lock(mutex_);
+  const chaos_counters& before = active_[fault].before;
   const chaos_counters now = maps_.read_counters(fault);
   Counters result;
   result.injected = now.injected - before.injected;
@@ -191,9 +281,8 @@ Counters PacketEngine::counters(unsigned fault) const {
                    result.spared_budget + result.spared_expired + result.over_limit;
   // Read after the outcomes: what matched has been seen by then.
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  for (const Watch& watch : watches) {
-    result.evaluated += maps_.read_seen(watch.slot, watch.direction) - watch.seen_before;
-  }
+  result.evaluated = active_[fault].evaluated;
+  for (const Watch& watch : active_[fault].watches) result.evaluated += evaluated_at(watch);
   result.unmatched = result.evaluated - result.matched;
   return result;
 }
@@ -202,7 +291,7 @@ Counters PacketEngine::release(unsigned fault) {
   classifier_.silence(fault);
   wait_for_packets_in_flight();
   const Counters result = counters(fault);
-  detach(fault);
+  detach(fault, [](const Slot&, chaos_direction) { return true; });
   classifier_.remove(fault);
   maps_.forget_flows(maps_.fault(fault).generation);
   const std::scoped_lock lock(mutex_);
@@ -210,24 +299,38 @@ Counters PacketEngine::release(unsigned fault) {
   return result;
 }
 
-void PacketEngine::detach(unsigned fault) {
+void PacketEngine::detach(unsigned fault, const std::function<bool(const Slot&, chaos_direction)>& which) {
+  std::vector<Watch> going;
+  {
+    const std::scoped_lock lock(mutex_);
+    std::ranges::copy_if(active_[fault].watches, std::back_inserter(going),
+                         [&](const Watch& watch) { return which(*slots_.at(watch.slot), watch.direction); });
+  }
+  if (going.empty()) return;
+  for (const Watch& watch : going) classifier_.remove_from_slot(fault, watch.slot, watch.direction);
+  // What matched at these places has been counted as seen there by then.
+  if (classifier_.active(fault)) wait_for_packets_in_flight();
   // Closing links takes milliseconds each: collect them under the lock, close them outside.
   std::vector<std::optional<PacketHook>> closing;
   {
     const std::scoped_lock lock(mutex_);
-    for (const Watch& watch : active_[fault].watches) {
-      classifier_.remove_from_slot(fault, watch.slot, watch.direction);
+    for (const Watch& watch : going) {
+      active_[fault].evaluated += evaluated_at(watch);
+      std::erase_if(active_[fault].watches,
+                    [&](const Watch& other) { return other.slot == watch.slot && other.direction == watch.direction; });
       const auto slot = slots_.at(watch.slot);
       if (--slot->users[watch.direction] == 0) closing.push_back(std::exchange(slot->hooks[watch.direction], {}));
       if (slot->users[CHAOS_EGRESS] + slot->users[CHAOS_INGRESS] == 0) slots_.erase(watch.slot);
     }
   }
-  closing.clear();
+  close_and_wait(std::move(closing));
 }
 
 Fault::TargetState PacketEngine::target_state(unsigned fault) const {
   Fault::TargetState state;
   const std::scoped_lock lock(mutex_);
+  // One that is narrowed to sockets goes where they go: see follow().
+  if (active_[fault].by_socket) return state;
   const auto& watches = active_[fault].watches;
   std::set<unsigned> missing;
   std::set<unsigned> all;
@@ -255,8 +358,9 @@ PacketEngine::Objects PacketEngine::objects() const {
   for (const auto& [number, slot] : slots_) {
     for (const auto& hook : slot->hooks) {
       if (!hook) continue;
-      if (hook->link_id() != 0) objects.links.insert(hook->link_id());
-      objects.programs.insert(hook->program_id());
+      for (const std::uint32_t id : hook->link_ids()) objects.links.insert(id);
+      for (const std::uint32_t id : hook->program_ids()) objects.programs.insert(id);
+      for (const std::uint32_t id : hook->map_ids()) objects.maps.insert(id);
     }
   }
   return objects;

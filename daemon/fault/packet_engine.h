@@ -6,6 +6,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -41,6 +42,9 @@ class PacketEngine {
   /// Reserves a fault, writes its rule, attaches what is not attached yet. Nothing acts. On error nothing is left.
   /// Errors: kRefused (64 faults, 256 devices, prefixes), kNotFound (interface gone), kUnsupported, kInternal.
   Result<unsigned> prepare(const Plan& plan, const chaos_fault& parameters);
+  /// Brings a fault that is narrowed to sockets to where its target is now: cgroups, namespaces and interfaces that
+  /// came are covered, those that went are let go. What stays is not disturbed. On error some of it may be missing.
+  Status follow(unsigned fault, const Reach& reach);
   /// One store makes both directions on all devices act together. Error: kUnavailable if a device is gone already.
   Status arm(unsigned fault, std::chrono::nanoseconds duration);
   void silence(unsigned fault);
@@ -65,10 +69,16 @@ class PacketEngine {
   [[nodiscard]] Objects objects() const;
 
  private:
-  /// A device, in both directions as far as needed.
-  struct Slot {
+  /// What an entry program hangs on: a device, or a cgroup.
+  struct Place {
     std::uint64_t netns = 0;
     unsigned ifindex = 0;
+    std::uint64_t cgroup = 0;
+    bool operator==(const Place&) const = default;
+  };
+  /// A place, in both directions as far as needed.
+  struct Slot {
+    Place place;
     std::string name;
     std::array<std::optional<PacketHook>, 2> hooks;
     std::array<unsigned, 2> users{};
@@ -80,18 +90,37 @@ class PacketEngine {
   };
   struct Active {
     bool used = false;
+    bool armed = false;
+    bool by_socket = false;
+    bool refuses_calls = false;
     chaos_counters before{};
     std::vector<Watch> watches;
+    std::uint64_t evaluated = 0;  ///< at places that have been let go
+  };
+  /// One place that a fault is to be at.
+  struct Attachment {
+    Place place;
+    std::string name;
+    unsigned l2_len = 0;
+    chaos_direction direction = CHAOS_EGRESS;
+    std::function<Result<PacketHook>(unsigned slot)> make_hook;  ///< in the place's namespace
   };
 
-  PacketEngine(SharedMaps maps, PacketPrograms programs);
-  Result<PacketHook> make_hook(const Plan& plan, const Slot& slot, unsigned number, chaos_direction direction);
+  PacketEngine(std::string tag, SharedMaps maps, PacketPrograms programs);
+  Attachment to_device(std::uint64_t netns, const Interface& interface, chaos_direction direction);
+  /// Egress: its calls. Ingress: what arrives.
+  Attachment to_cgroup(const Cgroup& cgroup, chaos_direction direction);
+  Result<PacketHook> hook_on_cgroup(const Cgroup& cgroup, chaos_direction direction, unsigned slot);
+  [[nodiscard]] bool refuses_calls(unsigned fault) const;
   Result<unsigned> reserve();
-  Result<unsigned> slot_for(const Plan& plan, const PlannedInterface& interface);
-  Status attach(const Plan& plan, unsigned fault);
-  Status attach_one(const Plan& plan, const PlannedInterface& interface, unsigned fault, chaos_direction direction);
-  void detach(unsigned fault);
+  Result<unsigned> slot_for(const Attachment& attachment);
+  Status attach(const Reach& reach, unsigned fault);
+  Status attach_one(const Attachment& attachment, unsigned fault);
+  [[nodiscard]] bool is_at(unsigned fault, const Attachment& attachment) const;
+  void detach(unsigned fault, const std::function<bool(const Slot&, chaos_direction)>& which);
+  [[nodiscard]] std::uint64_t evaluated_at(const Watch& watch) const;
 
+  std::string tag_;
   SharedMaps maps_;
   PacketPrograms programs_;
   Classifier classifier_;

@@ -3,13 +3,15 @@
 #include <array>
 #include <string>
 
+#include "fault/network_partition.h"
 #include "fault/packet_loss.h"
 
 namespace chaos {
 namespace {
 
-constexpr std::array<const FaultKind*, 1> kKinds{
+constexpr std::array<const FaultKind*, 2> kKinds{
     &kPacketLoss,
+    &kNetworkPartition,
 };
 
 }  // namespace

@@ -41,6 +41,8 @@ namespace {
 
 constexpr std::chrono::milliseconds kWatchPeriod{250};
 constexpr std::chrono::seconds kProtectionAge{10};
+/// A target that is known by name may be away for this long: a restart, a failed start and another try.
+constexpr std::chrono::seconds kComeBackWithin{10};
 /// An active scenario that has matched nothing for this long says so.
 constexpr std::chrono::seconds kSilentAfter{5};
 
@@ -410,6 +412,7 @@ void Scenarios::watch_targets() {
     watch_.reset();
     return;
   }
+  follow_targets();
   worker_.post([this] {
     if (Status status = injector_.refresh_protection(kProtectionAge); !status) {
       spdlog::error("protected traffic may be out of date: {}", status.error().message);
@@ -421,6 +424,50 @@ void Scenarios::watch_targets() {
   } else {
     spdlog::error("cannot watch targets: {}", timer.error().message);
   }
+}
+
+void Scenarios::follow_targets() {
+  if (following_) return;
+  std::vector<Followed> all;
+  for (const auto& [id, entry] : entries_) {
+    if (!entry.fault || entry.record.state != State::kActive || entry.record.plan.cgroups.empty()) continue;
+    all.push_back({id, entry.record.request, entry.fault});
+  }
+  if (all.empty()) return;
+  following_ = true;
+  worker_.post([this, all = std::move(all), policy = policy_] {
+    loop_.post([this, sightings = chaos::follow_targets(all, policy->services)] {
+      following_ = false;
+      for (const Sighting& sighting : sightings) seen(sighting);
+    });
+  });
+}
+
+void Scenarios::seen(const Sighting& sighting) {
+  const auto found = entries_.find(sighting.id);
+  if (found == entries_.end() || found->second.record.state != State::kActive) return;
+  Entry& entry = found->second;
+  const auto now = std::chrono::steady_clock::now();
+  const auto warn = [&entry](std::string text) {
+    if (!contains(entry.record.warnings, text)) entry.record.warnings.push_back(std::move(text));
+  };
+  switch (sighting.where) {
+    case Whereabouts::kThere:
+      entry.away_since.reset();
+      return;
+    case Whereabouts::kAway:
+      if (!entry.away_since) entry.away_since = now;
+      warn("was away for a while: " + sighting.detail);
+      if (now - *entry.away_since < kComeBackWithin) return;
+      break;
+    case Whereabouts::kGone:
+      break;
+    case Whereabouts::kUnknown:
+      warn("could not be followed: " + sighting.detail);
+      return;
+  }
+  spdlog::warn("scenario {}: its target is gone: {}", sighting.id, sighting.detail);
+  end(entry, EndReason::kTargetGone);
 }
 
 Scenario Scenarios::snapshot(const Entry& entry) const {

@@ -3,6 +3,7 @@
 // (planning, links) runs on the worker and comes back by EventLoop::post.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -15,6 +16,7 @@
 #include "base/result.h"
 #include "base/worker.h"
 #include "config/config.h"
+#include "fault/following.h"
 #include "fault/injector.h"
 #include "plan/scenario.h"
 #include "safety/latch.h"
@@ -88,9 +90,10 @@ class Scenarios {
   struct Entry {
     Scenario record;
     std::unique_ptr<Arming> arming;
-    std::shared_ptr<Fault> fault;    ///< acts, or did; shared with the worker while it removes it
-    EventLoop::SourcePtr deadline;   ///< of its duration; of its wait while it waits
-    std::vector<Reply> for_the_end;  ///< answered then
+    std::shared_ptr<Fault> fault;   ///< acts, or did; shared with the worker while it removes it
+    EventLoop::SourcePtr deadline;  ///< of its duration; of its wait while it waits
+    std::optional<std::chrono::steady_clock::time_point> away_since;  ///< its target does not run
+    std::vector<Reply> for_the_end;                                   ///< answered then
   };
   struct Policy;
 
@@ -107,6 +110,8 @@ class Scenarios {
   void removed(const std::string& id, const Status& status, const Counters& counters);
   void finish(const std::string& id);
   void watch_targets();
+  void follow_targets();
+  void seen(const Sighting& sighting);
   [[nodiscard]] Status check_up() const;
   [[nodiscard]] Brakes brakes() const { return {latch_.engaged(), audit_broken_}; }
   [[nodiscard]] Scenario snapshot(const Entry& entry) const;
@@ -124,6 +129,7 @@ class Scenarios {
   std::function<void()> shut_down_done_;
   bool shutting_down_ = false;
   EventLoop::SourcePtr watch_;
+  bool following_ = false;                             ///< the worker is at it
   std::map<std::string, Entry, std::less<>> entries_;  ///< what waits or runs, by ULID: in order of creation
 };
 

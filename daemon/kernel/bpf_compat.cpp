@@ -38,6 +38,15 @@ struct LinkInfoTcx {
   std::uint64_t zero[12];
 };
 
+bool wait_for_end(int (*open_by_id)(__u32), std::uint32_t id, std::chrono::milliseconds limit) {
+  const auto until = std::chrono::steady_clock::now() + limit;
+  while (UniqueFd(open_by_id(id)).valid()) {
+    if (std::chrono::steady_clock::now() >= until) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return true;
+}
+
 }  // namespace
 
 Result<UniqueFd> tcx_link_create(int program_fd, unsigned ifindex, bool egress) {
@@ -68,13 +77,31 @@ Result<TcxLinkInfo> tcx_link_info(int link_fd) {
   return TcxLinkInfo{info.id, info.program_id, info.ifindex, info.attach_type == kTcxEgress};
 }
 
+Result<UniqueFd> cgroup_link_create(int program_fd, int cgroup_fd, int attach_type) {
+  UniqueFd link(bpf_link_create(program_fd, cgroup_fd, static_cast<bpf_attach_type>(attach_type), nullptr));
+  if (link.valid()) return link;
+  if (errno == ENODEV || errno == ENOENT) return fail(Errc::kNotFound, "the cgroup is gone", "target");
+  return fail_errno("attach to the cgroup");
+}
+
+std::uint64_t cgroup_link_target(int link_fd) {
+  bpf_link_info info{};
+  std::uint32_t length = sizeof(info);
+  return bpf_obj_get_info_by_fd(link_fd, &info, &length) == 0 ? info.cgroup.cgroup_id : 0;
+}
+
+std::uint32_t bpf_link_id(int fd) {
+  bpf_link_info info{};
+  std::uint32_t length = sizeof(info);
+  return bpf_obj_get_info_by_fd(fd, &info, &length) == 0 ? info.id : 0;
+}
+
 bool wait_for_program_end(std::uint32_t program_id, std::chrono::milliseconds limit) {
-  const auto until = std::chrono::steady_clock::now() + limit;
-  while (UniqueFd(bpf_prog_get_fd_by_id(program_id)).valid()) {
-    if (std::chrono::steady_clock::now() >= until) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  return true;
+  return wait_for_end(bpf_prog_get_fd_by_id, program_id, limit);
+}
+
+bool wait_for_map_end(std::uint32_t map_id, std::chrono::milliseconds limit) {
+  return wait_for_end(bpf_map_get_fd_by_id, map_id, limit);
 }
 
 std::uint32_t bpf_program_id(int fd) {

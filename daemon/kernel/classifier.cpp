@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstring>
@@ -59,6 +60,7 @@ Status Classifier::install(unsigned fault, const ClassifierRule& rule) {
   assign_bit(control.any_local_port, fault, rule.local_ports.empty());
   assign_bit(control.any_protocol, fault, rule.protocols.empty());
   assign_bit(control.any_peer, fault, rule.peers.empty());
+  assign_bit(control.any_socket, fault, !rule.by_socket);
   if (Status status = install_peers(fault, rule.peers); !status) {
     remove(fault);
     return status;
@@ -69,7 +71,10 @@ Status Classifier::install(unsigned fault, const ClassifierRule& rule) {
 void Classifier::remove(unsigned fault) {
   ClassifierRule rule = std::exchange(rules_[fault], {});
   chaos_control& control = maps_.control();
-  for (__u64* any : {&control.any_peer, &control.any_remote_port, &control.any_local_port, &control.any_protocol}) {
+  // Fewer never fail.
+  (void)set_cgroups(fault, {});
+  for (__u64* any : {&control.any_peer, &control.any_remote_port, &control.any_local_port, &control.any_protocol,
+                     &control.any_socket}) {
     clear_bit(*any, fault);
   }
   for (const std::uint16_t port : rule.remote_ports) clear_bit(maps_.remote_port_mask(port), fault);
@@ -83,6 +88,56 @@ void Classifier::remove(unsigned fault) {
     (void)refresh(Prefix{peer});
     if (it->second == 0) own_.erase(it);
   }
+}
+
+Status Classifier::write_cgroup(std::uint64_t id, std::uint64_t mask) {
+  if (mask == 0) {
+    bpf_map_delete_elem(maps_.cgroups_fd(), &id);
+    return {};
+  }
+  if (bpf_map_update_elem(maps_.cgroups_fd(), &id, &mask, BPF_ANY) == 0) return {};
+  if (errno != E2BIG && errno != ENOSPC) return fail_errno("write cgroup");
+  return fail(Errc::kRefused, "the cgroup table is full", "target",
+              "at most " + std::to_string(CHAOS_MAX_CGROUPS) + " cgroups over all scenarios", "stop a scenario first");
+}
+
+void Classifier::count_level(unsigned level, int change) {
+  levels_[level] += static_cast<unsigned>(change);
+  const __u32 bit_of_level = 1U << level;
+  std::atomic_ref levels(maps_.control().cgroup_levels);
+  levels_[level] > 0 ? levels.fetch_or(bit_of_level) : levels.fetch_and(~bit_of_level);
+}
+
+Status Classifier::set_cgroups(unsigned fault, const std::vector<Cgroup>& cgroups) {
+  for (const Cgroup& cgroup : cgroups) {
+    if (cgroup.level < CHAOS_MAX_CGROUP_LEVELS) continue;
+    return fail(Errc::kUnsupported, "cgroup " + cgroup.path + " lies too deep", "target",
+                "at most " + std::to_string(CHAOS_MAX_CGROUP_LEVELS - 1) + " levels below the root");
+  }
+  std::vector<Cgroup>& own = cgroups_[fault];
+  const auto drop = [&](const std::vector<Cgroup>& which, const std::vector<Cgroup>& keep) {
+    for (const Cgroup& cgroup : which) {
+      if (std::ranges::find(keep, cgroup.id, &Cgroup::id) != keep.end()) continue;
+      const std::uint64_t mask = cgroup_masks_[cgroup.id] &= ~bit(fault);
+      (void)write_cgroup(cgroup.id, mask);
+      if (mask == 0) cgroup_masks_.erase(cgroup.id);
+      count_level(cgroup.level, -1);
+    }
+  };
+  std::vector<Cgroup> added;
+  for (const Cgroup& cgroup : cgroups) {
+    if (std::ranges::find(own, cgroup.id, &Cgroup::id) != own.end()) continue;
+    count_level(cgroup.level, 1);
+    added.push_back(cgroup);
+    const std::uint64_t mask = cgroup_masks_[cgroup.id] |= bit(fault);
+    if (Status status = write_cgroup(cgroup.id, mask); !status) {
+      drop(added, own);
+      return status;
+    }
+  }
+  drop(own, cgroups);
+  own = cgroups;
+  return {};
 }
 
 Status Classifier::install_peers(unsigned fault, const std::vector<chaos_prefix_key>& peers) {

@@ -10,12 +10,14 @@
 
 #include "base/result.h"
 #include "bpf/chaos_abi.h"
+#include "kernel/cgroup.h"
 #include "kernel/shared_maps.h"
 
 namespace chaos {
 
 /// A fault's filters in kernel terms. Empty list: not narrowed by that.
 struct ClassifierRule {
+  bool by_socket = false;  ///< narrowed to the sockets of cgroups: see Classifier::set_cgroups
   std::vector<chaos_prefix_key> peers;
   std::vector<std::uint16_t> remote_ports;
   std::vector<std::uint16_t> local_ports;
@@ -29,6 +31,9 @@ class Classifier {
 
   /// Error: kRefused when the prefix table is full; then nothing of the rule is left.
   Status install(unsigned fault, const ClassifierRule& rule);
+  /// Of a fault whose rule is `by_socket`: exactly these from now on. A packet meanwhile sees each cgroup as it was or
+  /// as it will be; the fault may be active. Error: kRefused when the table is full; then all are as before.
+  Status set_cgroups(unsigned fault, const std::vector<Cgroup>& cgroups);
   /// Call after a grace period since silence().
   void remove(unsigned fault);
   void add_to_slot(unsigned fault, unsigned slot, chaos_direction direction);
@@ -51,7 +56,13 @@ class Classifier {
   Status refresh(const Prefix& prefix);
   [[nodiscard]] std::uint64_t covering_mask(const Prefix& prefix) const;
 
+  Status write_cgroup(std::uint64_t id, std::uint64_t mask);
+  void count_level(unsigned level, int change);
+
   const SharedMaps& maps_;
+  std::map<std::uint64_t, std::uint64_t> cgroup_masks_;     ///< by id: faults that name it
+  std::array<unsigned, CHAOS_MAX_CGROUP_LEVELS> levels_{};  ///< how many named cgroups lie at each depth
+  std::array<std::vector<Cgroup>, CHAOS_MAX_FAULTS> cgroups_{};
   std::map<Prefix, std::uint64_t> own_;  ///< faults that name exactly this prefix
   std::array<ClassifierRule, CHAOS_MAX_FAULTS> rules_{};
 };

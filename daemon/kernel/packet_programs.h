@@ -1,5 +1,5 @@
-// PacketPrograms: the classifier, loaded once at start, and the switch in front of it: a PROG_ARRAY whose only fd is
-// the process's highest, so that the kernel empties it first when chaosd dies (KERNEL, "What happens at death").
+// PacketPrograms: the classifiers, loaded once at start, and the switch in front of each: a PROG_ARRAY whose only fd is
+// one of the process's highest, so that the kernel empties it first when chaosd dies (KERNEL, "What happens at death").
 // Each attachment is a seven-instruction entry program that names its slot and tail-calls through the switch.
 // Needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON. Worker thread, except where noted.
 #pragma once
@@ -32,6 +32,21 @@ class TcxHook {
   UniqueFd link_;
 };
 
+/// One entry program attached to a cgroup, for what arrives at its sockets. Destroying it detaches.
+class CgroupHook {
+ public:
+  CgroupHook(UniqueFd program, UniqueFd link) : program_(std::move(program)), link_(std::move(link)) {}
+
+  /// False once the cgroup is gone.
+  [[nodiscard]] bool alive() const;
+  [[nodiscard]] std::uint32_t link_id() const;
+  [[nodiscard]] std::uint32_t program_id() const;
+
+ private:
+  UniqueFd program_;
+  UniqueFd link_;
+};
+
 class PacketPrograms {
  public:
   /// `tag`: instance_tag(). Error: kInternal with the verifier's last lines, kUnsupported where tcx is missing.
@@ -45,6 +60,10 @@ class PacketPrograms {
   /// kUnsupported (kernel without tcx), kInternal.
   [[nodiscard]] Result<TcxHook> attach(unsigned ifindex, unsigned slot, chaos_direction direction) const;
 
+  /// Attaches slot `slot` to the cgroup, for what arrives at the sockets that were made in it or below it. Errors: as
+  /// attach().
+  [[nodiscard]] Result<CgroupHook> attach_arrivals(int cgroup_fd, unsigned slot) const;
+
   /// Fds for BPF_PROG_TEST_RUN in benchmarks and tests: the classifier itself.
   [[nodiscard]] int classifier_fd() const;
   /// An entry program, not attached.
@@ -54,6 +73,7 @@ class PacketPrograms {
 
  private:
   struct Impl;
+  [[nodiscard]] Result<UniqueFd> make_arrivals_entry(unsigned slot) const;
   explicit PacketPrograms(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

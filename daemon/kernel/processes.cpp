@@ -37,6 +37,15 @@ std::string executable_of(const std::filesystem::path& proc, pid_t pid) {
 
 }  // namespace
 
+std::string cgroup2_of(std::string_view text) {
+  // The hierarchy without a number and without controllers (cgroups(7)).
+  constexpr std::string_view kLabel = "0::";
+  const std::size_t at = text.starts_with(kLabel) ? 0 : text.find("\n0::");
+  if (at == std::string_view::npos) return {};
+  text.remove_prefix(at + kLabel.size() + (at == 0 ? 0 : 1));
+  return std::string(text.substr(0, text.find('\n')));
+}
+
 std::string cgroup_of(std::string_view text) {
   std::string systemd;
   std::string other;
@@ -68,11 +77,13 @@ Result<std::vector<Process>> list_user_processes(const std::filesystem::path& pr
     if (!status || !stat || stat->state == 'Z' || stat->state == 'X') continue;
     // Only what has an address space of its own has these lines (proc(5)): kernel threads have none.
     if (!status->contains("\nVmSize:")) continue;
+    const std::string cgroups = proc::read_file(directory / "cgroup").value_or("");
     Process process{.pid = pid,
                     .parent = stat->parent,
                     .comm = proc::comm(proc, pid),
                     .executable = executable_of(proc, pid),
-                    .cgroup = cgroup_of(proc::read_file(directory / "cgroup").value_or("")),
+                    .cgroup = cgroup_of(cgroups),
+                    .cgroup2 = cgroup2_of(cgroups),
                     .netns = proc::network_namespace(proc, pid)};
     // "Uid: real effective saved filesystem"
     process.uid = static_cast<uid_t>(number_after(*status, "\nUid:", 1).value_or(0));

@@ -26,6 +26,7 @@ struct Process {
   /// Path in the cgroup tree, from its root: of cgroup v2, else (v1, hybrid with all in the root) of the hierarchy that
   /// systemd names, else of the first controller that has a path; "/" if none has.
   std::string cgroup;
+  std::string cgroup2;                 ///< path in the v2 tree alone; empty if there is none
   std::optional<std::uint64_t> netns;  ///< inode of its network namespace
 };
 
@@ -41,6 +42,9 @@ struct Process {
 
 /// True for `parent` itself and what is below it: "/a/b" is in "/a", "/ab" is not.
 [[nodiscard]] bool cgroup_contains(std::string_view parent, std::string_view path);
+
+/// The v2 path in the text of /proc/PID/cgroup; empty if there is none.
+[[nodiscard]] std::string cgroup2_of(std::string_view text);
 
 /// The path that counts, of the text of /proc/PID/cgroup (see Process::cgroup).
 [[nodiscard]] std::string cgroup_of(std::string_view text);

@@ -32,6 +32,7 @@ constexpr std::array kMaps{
     MapSpec{"protected_ports", "ppt", BPF_MAP_TYPE_ARRAY, 4, 8, CHAOS_PROTECTED_WORDS, BPF_F_MMAPABLE},
     MapSpec{"tallies", "tal", BPF_MAP_TYPE_ARRAY, 4, sizeof(chaos_tally), kPerCpu, BPF_F_MMAPABLE},
     MapSpec{"peers", "per", BPF_MAP_TYPE_LPM_TRIE, sizeof(chaos_prefix_key), 8, CHAOS_MAX_PREFIXES, BPF_F_NO_PREALLOC},
+    MapSpec{"cgroups", "cgr", BPF_MAP_TYPE_HASH, 8, 8, CHAOS_MAX_CGROUPS, BPF_F_NO_PREALLOC},
     MapSpec{"protected_peers", "ppr", BPF_MAP_TYPE_LPM_TRIE, sizeof(chaos_prefix_key), 1, 1024, BPF_F_NO_PREALLOC},
     MapSpec{"protected_flows", "pfl", BPF_MAP_TYPE_HASH, sizeof(chaos_tuple), 1, CHAOS_MAX_PROTECTED_FLOWS,
             BPF_F_NO_PREALLOC},
@@ -45,6 +46,20 @@ Status map_into(MappedArray<T>& target, int fd, std::size_t entries) {
   if (!array) return std::unexpected(array.error());
   target = std::move(*array);
   return {};
+}
+
+void add_counters(chaos_counters& sum, chaos_counters& own) {
+  const auto add = [](__u64& total, __u64& part) { total += std::atomic_ref(part).load(std::memory_order_relaxed); };
+  add(sum.injected, own.injected);
+  add(sum.shadowed, own.shadowed);
+  add(sum.not_sampled, own.not_sampled);
+  add(sum.spared_protected, own.spared_protected);
+  add(sum.spared_budget, own.spared_budget);
+  add(sum.spared_expired, own.spared_expired);
+  add(sum.over_limit, own.over_limit);
+  add(sum.matched_segments, own.matched_segments);
+  add(sum.injected_segments, own.injected_segments);
+  add(sum.injected_jointly, own.injected_jointly);
 }
 
 }  // namespace
@@ -117,18 +132,8 @@ void SharedMaps::forget_flows(std::uint64_t generation) const {
 chaos_counters SharedMaps::read_counters(unsigned fault) const {
   chaos_counters sum{};
   for (std::size_t cpu = 0; cpu < tallies_.size(); ++cpu) {
-    chaos_counters& own = tallies_[cpu].faults[fault];
-    const auto add = [](__u64& total, __u64& part) { total += std::atomic_ref(part).load(std::memory_order_relaxed); };
-    add(sum.injected, own.injected);
-    add(sum.shadowed, own.shadowed);
-    add(sum.not_sampled, own.not_sampled);
-    add(sum.spared_protected, own.spared_protected);
-    add(sum.spared_budget, own.spared_budget);
-    add(sum.spared_expired, own.spared_expired);
-    add(sum.over_limit, own.over_limit);
-    add(sum.matched_segments, own.matched_segments);
-    add(sum.injected_segments, own.injected_segments);
-    add(sum.injected_jointly, own.injected_jointly);
+    add_counters(sum, tallies_[cpu].faults[fault]);
+    add_counters(sum, tallies_[cpu].calls[fault]);
   }
   return sum;
 }

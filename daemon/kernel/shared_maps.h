@@ -44,6 +44,7 @@ class SharedMaps {
   [[nodiscard]] std::uint64_t read_seen(unsigned slot, unsigned direction) const;
 
   [[nodiscard]] int peers_fd() const { return fd_of("peers"); }
+  [[nodiscard]] int cgroups_fd() const { return fd_of("cgroups"); }
   [[nodiscard]] int protected_peers_fd() const { return fd_of("protected_peers"); }
   [[nodiscard]] int protected_flows_fd() const { return fd_of("protected_flows"); }
   /// Map of a skeleton by its name in BPF C; -1 if it is none of ours.

@@ -17,6 +17,14 @@ std::vector<Member> Population::in_netns(std::uint64_t inode) const {
   return inside;
 }
 
+std::vector<Member> Population::of_processes(const std::vector<pid_t>& pids) const {
+  std::vector<Member> touched;
+  std::ranges::copy_if(members, std::back_inserter(touched), [&pids](const Member& member) {
+    return std::ranges::any_of(pids, [&member](pid_t pid) { return member.pids.contains(pid); });
+  });
+  return touched;
+}
+
 double blast_share(const Population& population, std::span<const Footprint> footprints) {
   if (std::ranges::any_of(footprints, &Footprint::everything)) return 1.0;
   std::map<std::string, double> all;

@@ -2,6 +2,8 @@
 // and pure functions; any thread.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <set>
 #include <span>
@@ -15,6 +17,7 @@ struct Member {
   std::string name;  ///< "service nginx", "interface eth1 (ifindex 3)"; equal names are the same member
   double weight = 1.0;
   std::set<std::uint64_t> netns{};  ///< inodes of the network namespaces that its processes live in
+  std::set<pid_t> pids{};
 };
 
 /// Everything that counts, at one moment.
@@ -23,6 +26,8 @@ struct Population {
   std::vector<Member> members{};
   /// Those with a process in the network namespace.
   [[nodiscard]] std::vector<Member> in_netns(std::uint64_t inode) const;
+  /// Those with one of these processes.
+  [[nodiscard]] std::vector<Member> of_processes(const std::vector<pid_t>& pids) const;
 };
 
 /// What one scenario touches.

@@ -6,9 +6,17 @@
 #include <span>
 #include <string_view>
 
+#include "base/result.h"
+
 namespace chaos {
 
 enum class ParamType { kProbability, kDuration, kInteger, kBytes, kBitRate, kChoice, kString };
+
+/// Another parameter of the kind has one of these values.
+struct Condition {
+  std::string_view parameter{};  ///< empty: always so; else one that has no condition itself
+  std::span<const std::string_view> values{};
+};
 
 /// One parameter. Limits and defaults are in the form that users write ("10%", "50ms"); empty means none.
 struct ParamSpec {
@@ -21,6 +29,8 @@ struct ParamSpec {
   std::span<const std::string_view> choices{};
   /// Values for severity 1..n (n >= 2), spread over 1..5 as CONTRACT says: step round((s-1)(n-1)/4). Empty: no preset.
   std::span<const std::string_view> severity_steps{};
+  Condition when{};       ///< where it is not so, the parameter is refused
+  bool required = false;  ///< refused without a value; the main one always is
 };
 
 /// Who undoes the effect when chaosd dies (DESIGN, "Fault ownership").
@@ -30,8 +40,11 @@ enum class Ownership { kFileDescriptor, kProcess, kJournaled };
 struct TargetSupport {
   bool interface = false;
   bool netns = false;
+  bool sockets = false;  ///< service, unit, cgroup, container
   bool filters = false;  ///< peer, port, local-port, protocol, direction
 };
+
+struct Plan;
 
 struct KindSpec {
   std::string_view name;
@@ -40,6 +53,8 @@ struct KindSpec {
   Ownership ownership;
   TargetSupport targets;
   std::span<const std::string_view> features;  ///< names in the feature table that must work here
+  /// The kind's own word on a plan whose target is resolved: may narrow its filter and add notes. Null: none.
+  Status (*refine)(Plan& plan) = nullptr;
 };
 
 [[nodiscard]] std::string_view to_string(ParamType type);

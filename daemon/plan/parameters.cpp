@@ -145,6 +145,33 @@ std::unexpected<Error> missing(const KindSpec& kind, const ParamSpec& spec, cons
               fmt::format("give {}{}", spec.name, has_preset ? " or a severity from 1 to 5" : ""));
 }
 
+bool holds(const Condition& condition, const Parameters& effective) {
+  if (condition.parameter.empty()) return true;
+  const auto found = effective.find(std::string(condition.parameter));
+  return found != effective.end() && contains(condition.values, found->second);
+}
+
+/// Adds the effective value of one parameter, if it has one.
+Status resolve_one(const KindSpec& kind, const ParamSpec& spec, const Parameters& given, std::optional<int> severity,
+                   const ParameterPolicy& policy, Parameters& effective) {
+  if (!holds(spec.when, effective)) {
+    if (!given.contains(std::string(spec.name))) return {};
+    return fail(Errc::kInvalid, fmt::format("{} has no meaning here", spec.name), field_of(spec.name),
+                fmt::format("only with {} = {}", spec.when.parameter, fmt::join(spec.when.values, " or ")),
+                fmt::format("leave it out, or change {}", spec.when.parameter));
+  }
+  const auto chosen = choose_value(spec, given, severity, policy);
+  if (!chosen) {
+    if (spec.required || &spec == kind.parameters.data()) return missing(kind, spec, policy);
+    return {};
+  }
+  auto value = canonical_value(spec, *chosen);
+  if (!value) return std::unexpected(std::move(value.error()));
+  if (auto status = check_bounds(spec, *value, policy); !status) return status;
+  effective.emplace(spec.name, std::move(*value));
+  return {};
+}
+
 template <class T>
 Result<T> read(const Parameters& values, std::string_view name, Result<T> (*parse)(std::string_view)) {
   const auto text = get_string(values, name);
@@ -201,17 +228,15 @@ Result<Parameters> resolve_parameters(const KindSpec& kind, const Parameters& gi
     if (find_spec(kind, name) == nullptr) return unknown_parameter(kind, name);
   }
   Parameters effective;
-  for (const auto specs : {kind.parameters, common_parameters()}) {
-    for (const ParamSpec& spec : specs) {
-      const auto chosen = choose_value(spec, given, severity, policy);
-      if (!chosen) {
-        if (&spec == kind.parameters.data()) return missing(kind, spec, policy);
-        continue;
+  // Those with a condition last: it is about a parameter that has none.
+  for (const bool conditional : {false, true}) {
+    for (const auto specs : {kind.parameters, common_parameters()}) {
+      for (const ParamSpec& spec : specs) {
+        if (spec.when.parameter.empty() == conditional) continue;
+        if (Status status = resolve_one(kind, spec, given, severity, policy, effective); !status) {
+          return std::unexpected(std::move(status.error()));
+        }
       }
-      auto value = canonical_value(spec, *chosen);
-      if (!value) return std::unexpected(std::move(value.error()));
-      if (auto status = check_bounds(spec, *value, policy); !status) return std::unexpected(std::move(status.error()));
-      effective.emplace(spec.name, std::move(*value));
     }
   }
   return effective;

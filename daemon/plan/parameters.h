@@ -41,7 +41,9 @@ struct ParameterPolicy {
 
 /// The effective parameters, canonical. For each, the first that exists: given, severity preset (the policy's before
 /// the spec's), default. Without any of these the main parameter is an error and others are left out.
-/// Errors: kInvalid (field `parameters.NAME`, or `severity` outside 1..5) for what is malformed, unknown or missing;
+/// A parameter whose condition does not hold has no value.
+/// Errors: kInvalid (field `parameters.NAME`, or `severity` outside 1..5) for what is malformed, unknown, missing or
+/// without meaning under the other parameters;
 /// kRefused for an effective value outside the policy's bounds, wherever it comes from.
 [[nodiscard]] Result<Parameters> resolve_parameters(const KindSpec& kind, const Parameters& given,
                                                     std::optional<int> severity, const ParameterPolicy& policy = {});

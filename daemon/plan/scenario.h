@@ -86,6 +86,7 @@ struct PlanSummary {
   std::string ownership;                          ///< "file_descriptor", ...
   std::string mechanism;                          ///< "tcx egress and ingress, tail call"
   std::vector<std::string> interfaces;            ///< "eth1 (ifindex 5) in netns 4026531840"
+  std::vector<std::string> cgroups;               ///< whose sockets alone are meant, by path; empty: all sockets
   std::vector<std::string> peers;                 ///< resolved prefixes
   std::map<std::string, std::string> parameters;  ///< effective values, canonical
   std::vector<std::string> touches;               ///< "service nginx": what the blast radius counts

@@ -5,7 +5,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
-#include <filesystem>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -14,6 +14,7 @@
 #include "config/config.h"
 #include "kernel/processes.h"
 #include "plan/blast_radius.h"
+#include "plan/process_set.h"
 
 namespace chaos {
 
@@ -31,11 +32,6 @@ struct ServiceState {
 
 using ServiceConfigs = std::map<std::string, Service>;
 
-/// Where the configured places are looked for; other roots in tests.
-struct HostPaths {
-  std::filesystem::path proc = "/proc";
-};
-
 /// All configured services, by name. `processes` is list_user_processes() of now. Reads pid files.
 [[nodiscard]] std::vector<ServiceState> resolve_services(const ServiceConfigs& configs,
                                                          const std::vector<Process>& processes,
@@ -46,8 +42,8 @@ struct HostPaths {
 [[nodiscard]] Population population_of(const std::vector<ServiceState>& services,
                                        const std::vector<Process>& processes);
 
-/// Protected things that live in one of these network namespaces: "unit sshd.service", "uid 0".
-[[nodiscard]] std::vector<std::string> protected_in(const Protect& protect, const std::vector<Process>& processes,
-                                                    const std::set<std::uint64_t>& namespaces);
+/// Protected things that processes which are touched belong to: "unit sshd.service", "uid 0".
+[[nodiscard]] std::vector<std::string> protected_among(const Protect& protect, const std::vector<Process>& processes,
+                                                       const std::function<bool(const Process&)>& touched);
 
 }  // namespace chaos

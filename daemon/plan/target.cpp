@@ -96,10 +96,6 @@ Result<std::vector<Prefix>> resolve_host(const std::string& name) {
 }
 
 Result<std::vector<Prefix>> parse_peer(const std::string& text) {
-  if (text.starts_with("service:")) {
-    return fail(Errc::kUnsupported, fmt::format("a service as peer (\"{}\") is not supported yet", text), {}, {},
-                "give the addresses of the service as peer, and its ports as port");
-  }
   auto prefix = Prefix::parse(text);
   if (prefix) return std::vector{*prefix};
   if (looks_numeric(text)) return std::unexpected(std::move(prefix.error()));

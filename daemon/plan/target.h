@@ -52,12 +52,12 @@ struct NetFilter {
 /// Parses the narrowing keys (peer, port, local-port, protocol, direction) and leaves the others alone. The lists come
 /// sorted and without repeats.
 ///   peer        CIDR, address or host name; a name gives all its addresses of both families by getaddrinfo (blocks:
-///               planner thread only)
+///               planner thread only); "service:NAME" is for peer_service.h
 ///   port, local-port   1 to 65535: one ("80"), a range ("8000-8010"), or a comma list of these; ranges are expanded
 ///   protocol    tcp, udp, icmp (ICMP and ICMPv6), icmpv6, or a number from 0 to 255
 ///   direction   egress, ingress, both; egress and ingress together are both
 /// Errors have the field `target.KEY`: kInvalid; kNotFound for a name that does not resolve (kUnavailable if the
-/// resolver says to try again); kUnsupported for `peer=service:NAME`.
+/// resolver says to try again).
 [[nodiscard]] Result<NetFilter> parse_net_filter(const TargetKeys& keys);
 
 }  // namespace chaos

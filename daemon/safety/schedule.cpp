@@ -7,10 +7,10 @@
 namespace chaos {
 namespace {
 
-/// A plan to remember: an open namespace would keep it alive.
+/// A plan to remember: an open namespace would be kept alive by it.
 Plan remembered(const Plan& plan) {
   Plan copy = plan;
-  copy.netns.reset();
+  copy.reach = {};
   return copy;
 }
 

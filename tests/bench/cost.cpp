@@ -1,6 +1,9 @@
 // bench_cost: what one packet costs in the classifier, over an empty program, by BPF_PROG_TEST_RUN.
+#include <algorithm>
 #include <cstdint>
+#include <random>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "bench/cost_bed.h"
@@ -20,6 +23,9 @@ constexpr std::uint16_t kPort = 9;        ///< of most frames
 constexpr std::uint16_t kOtherPort = 7;   ///< of no frame
 constexpr std::uint16_t kCrowdPort = 11;  ///< of the frames that meet all 64 faults
 constexpr std::uint16_t kCrowdMiss = 13;
+constexpr std::uint32_t kFrameTo = 0x0a4d0002;  ///< 10.77.0.2, see frames.cpp
+constexpr double kManyPrefixesRatio = 3;
+constexpr double kManyFaultsRatio = 1.25;
 
 ClassifierRule port_rule(std::uint16_t port) {
   ClassifierRule rule;
@@ -44,6 +50,24 @@ ClassifierRule peer_rule(bool ipv6) {
   }
   ClassifierRule rule;
   rule.peers = {key};
+  return rule;
+}
+
+/// `count` single addresses, the last of them the one that the frames go to.
+ClassifierRule many_peers(std::size_t count) {
+  std::mt19937 random(10'000);
+  ClassifierRule rule;
+  for (std::size_t i = 0; i < count; ++i) {
+    chaos_prefix_key key{};
+    key.prefix_bits = CHAOS_PREFIX_HOST;
+    key.family = 4;
+    key.address[10] = key.address[11] = 0xff;
+    const std::uint32_t address = i + 1 == count ? kFrameTo : static_cast<std::uint32_t>(random()) | 0x80000000U;
+    for (unsigned byte = 0; byte < 4; ++byte) {
+      key.address[12 + byte] = static_cast<std::uint8_t>(address >> (24 - 8 * byte));
+    }
+    rule.peers.push_back(key);
+  }
   return rule;
 }
 
@@ -91,24 +115,43 @@ std::vector<CostCase> all_cases() {
   return cases;
 }
 
+/// In maps of their own: 10,000 prefixes would change what the others cost.
+std::vector<CostCase> prefix_cases() {
+  const FrameSpec udp{.destination_port = kPort};
+  return {{"prefixes_1", "one prefix, hit, not sampled", udp, {{many_peers(1), kNever}}, Outcome::kNotSampled},
+          {"prefixes_10000",
+           "10,000 prefixes, the last one hit, not sampled",
+           udp,
+           {{many_peers(10'000), kNever}},
+           Outcome::kNotSampled}};
+}
+
+/// One case, and where it runs.
+struct Place {
+  const CostBed* bed;
+  std::size_t number;
+};
+
 struct Samples {
   std::vector<double> empty;
   std::vector<double> control;                  ///< empty minus empty
   std::vector<std::vector<double>> over_empty;  ///< by case
 };
 
-Samples measure(const CostBed& bed, std::size_t cases, unsigned rounds, std::uint32_t repeat, bool direct) {
+Samples measure(const std::vector<Place>& places, unsigned rounds, std::uint32_t repeat, bool direct) {
   Samples samples;
+  const std::size_t cases = places.size();
+  const CostBed& first = *places.front().bed;
   samples.over_empty.resize(cases);
   for (unsigned round = 0; round < rounds; ++round) {
     for (const std::size_t i : round_order(cases + 1, round)) {
       check_interrupted();
-      const double empty = bed.run_empty(0, repeat);
+      const double empty = first.run_empty(0, repeat);
       samples.empty.push_back(empty);
       if (i == cases) {
-        samples.control.push_back(bed.run_empty(1, repeat) - empty);
+        samples.control.push_back(first.run_empty(1, repeat) - empty);
       } else {
-        samples.over_empty[i].push_back(bed.run(i, repeat, direct) - empty);
+        samples.over_empty[i].push_back(places[i].bed->run(places[i].number, repeat, direct) - empty);
       }
     }
   }
@@ -122,9 +165,15 @@ Report run(const Options& options, std::uint32_t repeat, bool direct) {
   report.setup["rounds"] = options.rounds;
   report.setup["repeat"] = repeat;
   report.setup["program"] = direct ? "classifier alone" : "entry program and its tail call";
-  const std::vector<CostCase> cases = all_cases();
+  std::vector<CostCase> cases = all_cases();
+  const std::vector<CostCase> by_prefix = prefix_cases();
   const CostBed bed(cases);
-  const Samples samples = measure(bed, cases.size(), options.rounds, repeat, direct);
+  const CostBed prefix_bed(by_prefix);
+  std::vector<Place> places;
+  for (std::size_t i = 0; i < cases.size(); ++i) places.push_back({&bed, i});
+  for (std::size_t i = 0; i < by_prefix.size(); ++i) places.push_back({&prefix_bed, i});
+  cases.insert(cases.end(), by_prefix.begin(), by_prefix.end());
+  const Samples samples = measure(places, options.rounds, repeat, direct);
 
   Table table("cost", "Difference to the empty program, run beside each measurement",
               {{"case", "case"}, {"median_ns", "median"}, {"p10_ns", "p10"}, {"p90_ns", "p90"}, {"limit_ns", "limit"}});
@@ -135,6 +184,15 @@ Report run(const Options& options, std::uint32_t repeat, bool direct) {
   };
   add("control: a second empty program", samples.control, 0);
   for (std::size_t i = 0; i < cases.size(); ++i) add(cases[i].name, samples.over_empty[i], cases[i].limit_ns);
+  const auto median_of = [&](std::string_view key) {
+    const auto found = std::ranges::find(cases, key, &CostCase::key);
+    return summarize(samples.over_empty[static_cast<std::size_t>(found - cases.begin())]).median;
+  };
+  report.targets.push_back({"one of 64 faults matches, by one of one",
+                            median_of("faults64_one_matches") / median_of("ipv4_not_sampled"), 0, kManyFaultsRatio,
+                            "times"});
+  report.targets.push_back({"10,000 prefixes by one", median_of("prefixes_10000") / median_of("prefixes_1"), 0,
+                            kManyPrefixesRatio, "times"});
   report.setup["empty_ns"] = summarize(samples.empty).median;
   report.tables.push_back(std::move(table));
   report.notes.push_back("Every run was checked: each packet had the outcome that its case names.");

@@ -155,14 +155,14 @@ TEST(LossDecisions, AllIpv6PrefixHitsNoIpv4) {
   EXPECT_TRUE(Sums(daemon.stop_scenario(started.at("id"))).closes());
 }
 
-TEST(LossDecisions, BudgetIsExactWithFourSenders) {
+TEST(LossDecisions, BudgetIsExactWithEightSenders) {
   const VethPair net("budget");
   const Daemon daemon;
   const json started = daemon.run_scenario({{"kind", "packet_loss"},
                                             {"target", {{"netns", net.left.name()}, {"protocol", "udp"}}},
                                             {"parameters", {{"probability", "50%"}, {"max_events", 1234}}},
                                             {"duration", "60s"}});
-  std::vector<FlowSpec> flows(4);
+  std::vector<FlowSpec> flows(8);
   for (std::size_t i = 0; i < flows.size(); ++i) {
     flows[i].source_port = static_cast<std::uint16_t>(5000 + i);
     flows[i].port = static_cast<std::uint16_t>(6000 + i);

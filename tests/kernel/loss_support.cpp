@@ -2,8 +2,10 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <functional>
 #include <stdexcept>
 #include <thread>
+#include <tuple>
 
 #include "support/udp.h"
 
@@ -27,6 +29,15 @@ bool Sums::closes() const {
          matched == injected + not_sampled + spared_protected + spared_budget + spared_expired + over_limit;
 }
 
+namespace {
+
+void in_cgroup(const TestCgroup* cgroup, const std::function<void()>& job) {
+  if (cgroup != nullptr) return cgroup->run(job);
+  job();
+}
+
+}  // namespace
+
 std::vector<FlowResult> run_flows(const VethPair& net, const std::vector<FlowSpec>& flows) {
   std::vector<FlowResult> results(flows.size());
   std::vector<std::thread> threads;
@@ -38,8 +49,11 @@ std::vector<FlowResult> run_flows(const VethPair& net, const std::vector<FlowSpe
         FlowResult& result = results[i];
         std::unique_ptr<UdpSocket> sender;
         std::unique_ptr<UdpSocket> receiver;
-        net.right.run([&] { receiver = std::make_unique<UdpSocket>(flow.to, flow.port); });
-        net.left.run([&] { sender = std::make_unique<UdpSocket>(flow.from, flow.source_port); });
+        const auto& [near, far] = flow.reverse ? std::tie(net.right, net.left) : std::tie(net.left, net.right);
+        in_cgroup(flow.receiver_cgroup,
+                  [&] { far.run([&] { receiver = std::make_unique<UdpSocket>(flow.to, flow.port); }); });
+        in_cgroup(flow.sender_cgroup,
+                  [&] { near.run([&] { sender = std::make_unique<UdpSocket>(flow.from, flow.source_port); }); });
         sender->connect(flow.to, flow.port);
         std::vector<bool> seen(flow.packets);
         constexpr std::uint64_t kChunk = 2000;

@@ -8,6 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "support/cgroup.h"
 #include "support/daemon.h"
 #include "support/net.h"
 
@@ -21,7 +22,7 @@ struct Sums {
   [[nodiscard]] bool closes() const;
 };
 
-/// One numbered flow from the left host to the right one; `lost[n]` tells whether datagram n arrived.
+/// One numbered flow; `lost[n]` tells whether datagram n arrived.
 struct FlowResult {
   std::uint64_t sent = 0;
   std::uint64_t refused = 0;
@@ -36,6 +37,9 @@ struct FlowSpec {
   std::uint16_t source_port = 5000;
   std::uint16_t port = 6000;
   std::uint64_t packets = 20'000;
+  bool reverse = false;  ///< from the right host to the left one
+  const TestCgroup* sender_cgroup = nullptr;
+  const TestCgroup* receiver_cgroup = nullptr;
 };
 
 /// Sends all flows at once, each on a thread of its own, and receives until everything is accounted for or nothing

@@ -67,9 +67,41 @@ std::string moved(const std::string& value, std::int64_t by) {
 
 bool has_order(const std::string& type) { return type != "choice" && type != "string"; }
 
-void add_parameter(const json& parameter, const json& good, std::vector<BadRequest>& requests) {
+/// Whether a parameter is taken with these values of the others.
+bool applies(const json& parameter, const json& values) {
+  if (!parameter.contains("when")) return true;
+  const json& when = parameter["when"];
+  const auto given = values.find(when.at("parameter"));
+  return given != values.end() && std::ranges::find(when.at("values"), *given) != when.at("values").end();
+}
+
+/// `good` as a request of this kind, with a good value for all that has no default; `choice` decides on what depends on
+/// another parameter.
+json good_of_kind(const json& kind, json good, const json& choice) {
+  json values = choice;
+  for (const json& parameter : kind.at("parameters")) {
+    if (parameter.contains("default")) values.emplace(parameter.at("name"), parameter["default"]);
+  }
+  json& parameters = good["parameters"] = choice;
+  for (const json& parameter : kind.at("parameters")) {
+    if (parameter.contains("default") || !applies(parameter, values)) continue;
+    parameters[parameter.at("name")] =
+        parameter.contains("severity") ? parameter["severity"].at("3") : parameter.at("maximum");
+  }
+  good["kind"] = kind.at("name");
+  return good;
+}
+
+/// Under which a parameter is taken.
+json choice_for(const json& parameter) {
+  if (!parameter.contains("when")) return json::object();
+  return {{parameter["when"].at("parameter"), parameter["when"].at("values").at(0)}};
+}
+
+void add_parameter(const json& kind, const json& parameter, const json& any_good, std::vector<BadRequest>& requests) {
   const auto name = parameter.at("name").get<std::string>();
   const auto type = parameter.at("type").get<std::string>();
+  const json good = good_of_kind(kind, any_good, choice_for(parameter));
   const auto add = [&](const std::string& what, json value) {
     json body = good;
     body["parameters"][name] = std::move(value);
@@ -86,6 +118,21 @@ void add_parameter(const json& parameter, const json& good, std::vector<BadReque
   if (parameter.contains("minimum")) add("below", moved(parameter["minimum"], -1));
   if (parameter.contains("maximum")) add("above", moved(parameter["maximum"], 1));
   if (parameter.contains("choices")) add("not a choice", "no-such-choice");
+  if (!parameter.contains("when")) return;
+  // Where its condition does not hold, a good value is wrong as well.
+  const json value = parameter.contains("default")    ? parameter["default"]
+                     : parameter.contains("severity") ? parameter["severity"].at("3")
+                                                      : parameter.at("maximum");
+  const json& when = parameter["when"];
+  for (const json& other : kind.at("parameters")) {
+    if (other.at("name") != when.at("parameter")) continue;
+    for (const json& choice : other.at("choices")) {
+      if (std::ranges::find(when.at("values"), choice) != when.at("values").end()) continue;
+      json body = good_of_kind(kind, any_good, {{when.at("parameter"), choice}});
+      body["parameters"][name] = value;
+      requests.push_back({"parameter " + name + " with " + choice.dump(), std::move(body), 400, "parameters." + name});
+    }
+  }
 }
 
 std::string quoted(const std::string& text) {
@@ -142,16 +189,19 @@ std::vector<BadRequest> bad_by_schema(const json& schema, const json& good) {
   return requests;
 }
 
-std::vector<BadRequest> bad_parameters(const json& kind, const json& common, const json& good) {
+std::vector<BadRequest> bad_parameters(const json& kind, const json& common, const json& any_good) {
   std::vector<BadRequest> requests;
   for (const json* list : {&kind.at("parameters"), &common}) {
-    for (const json& parameter : *list) add_parameter(parameter, good, requests);
+    for (const json& parameter : *list) add_parameter(kind, parameter, any_good, requests);
   }
-  const auto main_one = kind.at("parameters").at(0).at("name").get<std::string>();
+  const json good = good_of_kind(kind, any_good, json::object());
   json body = good;
-  body["parameters"].erase(main_one);
-  body.erase("severity");
-  requests.push_back({main_one + " missing", body, 400, "parameters." + main_one});
+  for (const auto& [name, value] : good.at("parameters").items()) {
+    body = good;
+    body["parameters"].erase(name);
+    body.erase("severity");
+    requests.push_back({name + " missing", body, 400, "parameters." + name});
+  }
   body = good;
   body["parameters"]["no_such_parameter"] = "1";
   requests.push_back({"unknown parameter", body, 400, "parameters.no_such_parameter"});
@@ -161,9 +211,14 @@ std::vector<BadRequest> bad_parameters(const json& kind, const json& common, con
   return requests;
 }
 
-std::vector<BadRequest> bad_targets(const json& kind, const json& good) {
+std::vector<BadRequest> bad_targets(const json& kind, const json& any_good) {
+  const json good = good_of_kind(kind, any_good, json::object());
   // What only the key's own meaning tells apart from a good value.
   static const std::map<std::string, std::vector<std::pair<std::string, int>>> kNoValues{
+      {"service", {{"no-such-service", 404}}},
+      {"unit", {{"no-such.service", 404}}},
+      {"cgroup", {{"/no-such-cgroup", 404}, {"relative", 400}, {"/", 400}, {"/a/../b", 400}}},
+      {"container", {{"name", 404}, {"0123456789abcdef", 404}}},
       {"interface", {{"no-such-if", 404}}},
       {"netns", {{"no-such-netns", 404}, {"relative/path", 400}, {"/proc/self/ns/mnt", 400}, {"4194305", 404}}},
       {"peer", {{"10.0.0.0/33", 400}, {"10.0.0.1/8", 400}, {"fe80::1%lo", 400}, {"10.1", 400}}},
@@ -189,7 +244,7 @@ std::vector<BadRequest> bad_targets(const json& kind, const json& good) {
     for (const auto& [value, status] : kNoValues.at(key)) add("'" + value + "'", key, value, status);
   }
   add("unknown key", "planet", "mars", 400);
-  for (const char* later : {"unit", "cgroup", "pid"}) add("not supported by this version", later, "1", 501);
+  for (const char* later : {"pid", "uid", "comm"}) add("not supported by this version", later, "1", 501);
 
   json body = good;
   body["target"] = {{"port", "80"}};

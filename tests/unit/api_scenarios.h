@@ -51,7 +51,8 @@ inline const KindSpec& full_kind() {
                                                                      .maximum = "100%",
                                                                      .default_value = "10%",
                                                                      .choices = kChoices,
-                                                                     .severity_steps = kSteps}};
+                                                                     .severity_steps = kSteps,
+                                                                     .when = {"mode", kChoices}}};
   static constexpr KindSpec kKind{.name = "packet_loss",
                                   .help = "loses packets",
                                   .parameters = kParameters,

@@ -210,17 +210,18 @@ TEST_F(ServicesTest, WithoutServicesThePopulationIsTheUnits) {
   EXPECT_EQ(population.in_netns(6).size(), 1U);
 }
 
-TEST_F(ServicesTest, ProtectedThingsOfANamespace) {
+TEST_F(ServicesTest, ProtectedThingsOfWhatIsTouched) {
   add({.pid = 10, .comm = "a", .cgroup = "0::/system.slice/a.service\n", .uid = 33, .netns = 5});
   add({.pid = 11, .comm = "b", .cgroup = "0::/x/y\n", .uid = 34, .netns = 6});
   Protect protect;
   protect.units = {"a.service"};
   protect.cgroups = {"/x"};
   protect.uids = {33, 34};
-  EXPECT_THAT(protected_in(protect, processes(), {5}), ElementsAre("uid 33", "unit a.service"));
-  EXPECT_THAT(protected_in(protect, processes(), {6}), ElementsAre("cgroup /x", "uid 34"));
-  EXPECT_THAT(protected_in(protect, processes(), {7}), IsEmpty());
-  EXPECT_THAT(protected_in({}, processes(), {5, 6}), IsEmpty());
+  const auto in = [](std::uint64_t netns) { return [netns](const Process& p) { return p.netns == netns; }; };
+  EXPECT_THAT(protected_among(protect, processes(), in(5)), ElementsAre("uid 33", "unit a.service"));
+  EXPECT_THAT(protected_among(protect, processes(), in(6)), ElementsAre("cgroup /x", "uid 34"));
+  EXPECT_THAT(protected_among(protect, processes(), in(7)), IsEmpty());
+  EXPECT_THAT(protected_among({}, processes(), in(5)), IsEmpty());
 }
 
 }  // namespace

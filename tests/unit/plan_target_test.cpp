@@ -129,13 +129,6 @@ TEST(NetFilter, NumbersAreNotLookedUp) {
   }
 }
 
-TEST(NetFilter, ServiceAsPeerIsNotSupportedYet) {
-  const Error error = filter_error({{"peer", {"service:queue"}}});
-  EXPECT_EQ(error.code, Errc::kUnsupported);
-  EXPECT_EQ(error.field, "target.peer");
-  EXPECT_THAT(error.message, HasSubstr("service:queue"));
-}
-
 TEST(NetFilter, PortsAreSingleListsAndRanges) {
   EXPECT_THAT(filter({{"port", {"1"}}}).remote_ports, ElementsAre(1));
   EXPECT_THAT(filter({{"port", {"80,443"}}}).remote_ports, ElementsAre(80, 443));

@@ -1,0 +1,137 @@
+#include "plan/process_set.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cctype>
+#include <set>
+
+#include "base/contains.h"
+#include "base/units.h"
+#include "kernel/proc_tree.h"
+
+namespace chaos {
+namespace {
+
+bool is_container_id(std::string_view text) {
+  constexpr std::size_t kShortest = 12;  // as container tools print it
+  return text.size() >= kShortest && std::ranges::all_of(text, [](unsigned char c) { return std::isxdigit(c) != 0; });
+}
+
+/// Docker, Podman, containerd and CRI-O name a container's cgroup by its id, bare ("docker/ID") or within a unit
+/// ("docker-ID.scope", "libpod-ID.scope", "cri-containerd-ID.scope", "crio-ID.scope").
+bool is_cgroup_of_container(std::string_view component, std::string_view id) {
+  for (std::size_t at = component.find(id); at != std::string_view::npos; at = component.find(id, at + 1)) {
+    if (at == 0 || component[at - 1] == '-') return true;
+  }
+  return false;
+}
+
+/// The part of `path` up to and with the first component that `matches`; empty if none does.
+template <class Matches>
+std::string_view up_to_component(std::string_view path, const Matches& matches) {
+  for (std::size_t at = 0; at < path.size();) {
+    const std::size_t end = std::min(path.find('/', at + 1), path.size());
+    if (matches(path.substr(at + 1, end - at - 1))) return path.substr(0, end);
+    at = end;
+  }
+  return {};
+}
+
+/// All processes of which some component of the path in the cgroup tree `matches`.
+template <class Matches>
+ProcessSet by_component(std::string name, const std::vector<Process>& all, const Matches& matches) {
+  ProcessSet set{.name = std::move(name), .processes = {}, .cgroups = {}, .problem = {}};
+  std::set<std::string> cgroups;
+  for (const Process& process : all) {
+    if (up_to_component(process.cgroup, matches).empty()) continue;
+    set.processes.push_back(&process);
+    if (const auto place = up_to_component(process.cgroup2, matches); !place.empty()) cgroups.emplace(place);
+  }
+  set.cgroups.assign(cgroups.begin(), cgroups.end());
+  if (set.processes.empty()) set.problem = "no process of " + set.name + " runs";
+  return set;
+}
+
+template <class Matches>
+ProcessSet by_process(std::string name, const std::vector<Process>& all, const Matches& matches) {
+  ProcessSet set{.name = std::move(name), .processes = {}, .cgroups = {}, .problem = {}};
+  for (const Process& process : all) {
+    if (matches(process)) set.processes.push_back(&process);
+  }
+  if (set.processes.empty()) set.problem = "no process of " + set.name + " runs";
+  return set;
+}
+
+/// The pid that the file holds, if that process is older than the file: a newer one has the pid by chance.
+Result<pid_t> read_pid_file(const std::string& file, const HostPaths& paths) {
+  auto text = proc::read_file(file);
+  if (!text) return std::unexpected(text.error());
+  std::string_view line = *text;
+  line = line.substr(0, line.find_first_of(" \t\r\n"));
+  const auto number = parse_unsigned(line);
+  struct stat st {};
+  if (!number || *number == 0 || *number > INT32_MAX || stat(file.c_str(), &st) != 0) {
+    return fail(Errc::kInvalid, fmt::format("{} holds no pid", file));
+  }
+  const auto pid = static_cast<pid_t>(*number);
+  const auto started = start_time(pid, paths.proc);
+  if (!started) return fail(Errc::kNotFound, fmt::format("process {} of {} is gone", pid, file));
+  const WallTime written(std::chrono::milliseconds(st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1'000'000));
+  // Both clocks are coarse, and btime is rounded.
+  if (*started > written + std::chrono::seconds(2)) {
+    return fail(Errc::kNotFound, fmt::format("{} is older than process {}: the pid is another's now", file, pid));
+  }
+  return pid;
+}
+
+ProcessSet by_pid_file(const std::string& file, const std::vector<Process>& all, const HostPaths& paths) {
+  const std::string name = "pid file " + file;
+  const auto pid = read_pid_file(file, paths);
+  if (!pid) return {.name = name, .processes = {}, .cgroups = {}, .problem = pid.error().message};
+  const std::vector<pid_t> pids = with_descendants(all, *pid);
+  return by_process(name, all, [&](const Process& p) { return std::ranges::binary_search(pids, p.pid); });
+}
+
+}  // namespace
+
+bool has_component(std::string_view path, std::string_view component) {
+  return !up_to_component(path, [&](std::string_view part) { return part == component; }).empty();
+}
+
+ProcessSet processes_of_unit(const std::string& unit, const std::vector<Process>& all) {
+  return by_component("unit " + unit, all, [&](std::string_view part) { return part == unit; });
+}
+
+ProcessSet processes_of_cgroup(const std::string& cgroup, const std::vector<Process>& all) {
+  ProcessSet set =
+      by_process("cgroup " + cgroup, all, [&](const Process& p) { return cgroup_contains(cgroup, p.cgroup); });
+  const bool in_v2 =
+      std::ranges::any_of(set.processes, [&](const Process* p) { return cgroup_contains(cgroup, p->cgroup2); });
+  if (in_v2) set.cgroups = {cgroup};
+  return set;
+}
+
+ProcessSet processes_of_container(const std::string& container, const std::vector<Process>& all) {
+  const std::string name = "container " + container;
+  if (!is_container_id(container)) {
+    return {.name = name,
+            .processes = {},
+            .cgroups = {},
+            .problem = "containers are found by id only in this version: give 12 hexadecimal digits of it or more"};
+  }
+  return by_component(name, all, [&](std::string_view part) { return is_cgroup_of_container(part, container); });
+}
+
+ProcessSet processes_of_service(const Service& service, const std::vector<Process>& all, const HostPaths& paths) {
+  if (!service.unit.empty()) return processes_of_unit(service.unit, all);
+  if (!service.cgroup.empty()) return processes_of_cgroup(service.cgroup, all);
+  if (!service.container.empty()) return processes_of_container(service.container, all);
+  if (!service.pid_file.empty()) return by_pid_file(service.pid_file, all, paths);
+  const bool by_path = service.process.starts_with('/');
+  return by_process("process " + service.process, all,
+                    [&](const Process& p) { return (by_path ? p.executable : p.comm) == service.process; });
+}
+
+}  // namespace chaos

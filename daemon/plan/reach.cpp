@@ -1,0 +1,257 @@
+#include "plan/reach.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <set>
+
+#include "base/contains.h"
+
+namespace chaos {
+namespace {
+
+constexpr std::array<std::string_view, 6> kPrimaryKeys{"service", "unit", "cgroup", "container", "pid", "interface"};
+constexpr std::array<std::string_view, 1> kLaterKeys{"pid"};
+
+/// Exactly one primary target; netns alone is one, and beside another it says where that one lives.
+Status check_primary(const KindSpec& kind, const TargetKeys& target) {
+  std::vector<std::string> primaries;
+  for (const auto& [key, values] : target) {
+    if (!is_target_key(key)) {
+      return fail(Errc::kInvalid, fmt::format("unknown target key '{}'", key), "target." + key, "a known target key",
+                  "known: service, unit, cgroup, container, pid, interface, netns; peer, port, local-port, protocol, "
+                  "direction, uid, comm");
+    }
+    if (values.empty() || std::ranges::any_of(values, [](const std::string& v) { return v.empty(); })) {
+      return fail(Errc::kInvalid, fmt::format("target '{}' has no value", key), "target." + key, "not empty");
+    }
+    if (contains(kPrimaryKeys, key)) primaries.push_back(key);
+  }
+  const bool netns = target.contains("netns");
+  if (primaries.size() > 1) {
+    return fail(Errc::kInvalid, fmt::format("more than one primary target: {}", fmt::join(primaries, ", ")), "target",
+                "exactly one primary target", "start one scenario for each");
+  }
+  if (primaries.empty() && !netns) {
+    return fail(Errc::kInvalid, "no target", "target", "exactly one primary target",
+                "give service=NAME, cgroup=PATH, interface=NAME, netns=NAME, … (chaosctl: --target service=web)");
+  }
+  if (!primaries.empty() && contains(kLaterKeys, primaries[0])) {
+    return fail(Errc::kUnsupported, fmt::format("target '{}' is not supported by this version", primaries[0]),
+                "target." + primaries[0], "service, unit, cgroup, container, interface or netns",
+                "aim at the cgroup of the process");
+  }
+  for (const std::string key : {"uid", "comm"}) {
+    if (!target.contains(key)) continue;
+    return fail(Errc::kUnsupported, fmt::format("filter '{}' is not supported by this version", key), "target." + key,
+                "peer, port, local-port, protocol, direction", "leave it out");
+  }
+  const bool by_socket = !primaries.empty() && primaries[0] != "interface";
+  if (by_socket ? !kind.targets.sockets : !kind.targets.interface) {
+    const std::string key = primaries.empty() ? "netns" : primaries[0];
+    return fail(Errc::kInvalid, fmt::format("{} cannot be aimed at target '{}'", kind.name, key), "target." + key);
+  }
+  return {};
+}
+
+Result<std::shared_ptr<const Netns>> open_netns(const TargetKeys& target) {
+  auto it = target.find("netns");
+  if (it != target.end() && it->second.size() > 1) {
+    return fail(Errc::kInvalid, "more than one network namespace", "target.netns", "one namespace for each scenario",
+                "start one scenario for each");
+  }
+  auto ns = it == target.end() ? Netns::current() : Netns::open(it->second.front());
+  if (!ns) return std::unexpected(ns.error());
+  return std::make_shared<const Netns>(std::move(*ns));
+}
+
+/// The interfaces that are meant, with whether each carries a default route. `names` empty: all.
+Result<std::vector<PlannedInterface>> find_interfaces(const Netns& netns, const std::vector<std::string>& names) {
+  Result<std::vector<Interface>> all = fail(Errc::kInternal, "not listed");
+  Result<std::set<unsigned>> routed = std::set<unsigned>{};
+  const bool initial = netns.is_initial();
+  Status entered = netns.run([&] {
+    all = list_interfaces();
+    if (initial) routed = default_route_interfaces();
+  });
+  if (!entered) return std::unexpected(entered.error());
+  if (!all) return std::unexpected(all.error());
+  if (!routed) return std::unexpected(routed.error());
+  std::vector<PlannedInterface> found;
+  for (const Interface& interface : *all) {
+    if (!names.empty() && !contains(names, interface.name)) continue;
+    found.push_back({.interface = interface, .host_default_route = routed->contains(interface.ifindex)});
+  }
+  for (const std::string& name : names) {
+    if (contains(*all, name, &Interface::name)) continue;
+    return fail(Errc::kNotFound, fmt::format("no interface '{}' in network namespace {}", name, netns.inode()),
+                "target.interface", {}, "see `ip link` (in that namespace)");
+  }
+  return found;
+}
+
+void choose_directions(std::vector<PlannedInterface>& interfaces, Direction direction,
+                       std::vector<std::string>& notes) {
+  for (PlannedInterface& planned : interfaces) {
+    planned.egress = direction != Direction::kIngress;
+    planned.ingress = direction != Direction::kEgress;
+    if (!planned.interface.loopback || direction != Direction::kBoth) continue;
+    planned.ingress = false;
+    notes.push_back(fmt::format(
+        "{}: own traffic passes egress and ingress of the same device; it is counted and hit once, at egress",
+        planned.interface.name));
+  }
+}
+
+/// The value of a key that may be given once.
+Result<std::string> single(const TargetKeys& target, const std::string& key) {
+  const std::vector<std::string>& values = target.at(key);
+  if (values.size() == 1) return values.front();
+  return fail(Errc::kInvalid, fmt::format("more than one {}", key), "target." + key, "one for each scenario",
+              "start one scenario for each");
+}
+
+/// The processes that a primary target of sockets names.
+Result<ProcessSet> named_processes(const std::string& key, const std::string& name, const ServiceConfigs& services,
+                                   const std::vector<Process>& processes) {
+  if (key == "unit") return processes_of_unit(name, processes);
+  if (key == "container") return processes_of_container(name, processes);
+  const auto service = services.find(name);
+  if (service != services.end()) {
+    ProcessSet set = processes_of_service(service->second, processes);
+    set.name = fmt::format("service {} ({})", name, set.name);
+    return set;
+  }
+  std::vector<std::string> known;
+  for (const auto& [known_name, config] : services) known.push_back(known_name);
+  return fail(Errc::kNotFound, fmt::format("no service '{}' is configured", name), "target.service",
+              "a name below services: in the configuration",
+              known.empty() ? "none is configured" : fmt::format("configured are: {}", fmt::join(known, ", ")));
+}
+
+/// By path, whether or not something runs in it.
+Result<SocketOwners> owners_by_cgroup(const CgroupTree& tree, const std::string& path,
+                                      const std::vector<Process>& processes) {
+  auto cgroup = tree.get(path);
+  if (!cgroup) return std::unexpected(cgroup.error());
+  SocketOwners owners;
+  owners.name = "cgroup " + cgroup->path;
+  for (const Process& process : processes) {
+    if (cgroup_contains(cgroup->path, process.cgroup2)) owners.members.push_back(process.pid);
+  }
+  owners.cgroups.push_back(std::move(*cgroup));
+  return owners;
+}
+
+Result<SocketOwners> owners_by_name(const CgroupTree& tree, const std::string& key, const std::string& name,
+                                    const ServiceConfigs& services, const std::vector<Process>& processes) {
+  auto set = named_processes(key, name, services, processes);
+  if (!set) return std::unexpected(set.error());
+  if (!set->problem.empty()) {
+    return fail(Errc::kNotFound, fmt::format("{}: {}", set->name, set->problem), "target." + key, "something that runs",
+                "start it first; `chaosctl services` shows what runs");
+  }
+  SocketOwners owners;
+  owners.name = set->name;
+  owners.follow = true;
+  for (const std::string& path : set->cgroups) {
+    // One that has gone since the look at /proc is left out.
+    if (auto cgroup = tree.get(path)) owners.cgroups.push_back(std::move(*cgroup));
+  }
+  if (owners.cgroups.empty()) {
+    return fail(Errc::kUnsupported, fmt::format("{} has no cgroup of its own in the v2 tree", set->name),
+                "target." + key, "a target whose sockets can be told apart by their cgroup",
+                "aim at its network namespace (netns=PID), narrowed by local-port");
+  }
+  for (const Process* process : set->processes) owners.members.push_back(process->pid);
+  return owners;
+}
+
+Result<SocketOwners> find_owners(const TargetKeys& target, const std::string& key, const ServiceConfigs& services,
+                                 const std::vector<Process>& processes) {
+  const auto tree = CgroupTree::find();
+  if (!tree) return std::unexpected(tree.error());
+  const auto name = single(target, key);
+  if (!name) return std::unexpected(name.error());
+  return key == "cgroup" ? owners_by_cgroup(*tree, *name, processes)
+                         : owners_by_name(*tree, key, *name, services, processes);
+}
+
+/// The namespaces that `members` live in, each once. Those that end meanwhile are left out.
+std::vector<std::shared_ptr<const Netns>> namespaces_of(const std::vector<pid_t>& members,
+                                                        const std::vector<Process>& processes) {
+  std::map<std::uint64_t, std::shared_ptr<const Netns>> found;
+  for (const Process& process : processes) {
+    if (!process.netns || found.contains(*process.netns)) continue;
+    if (!std::ranges::binary_search(members, process.pid)) continue;
+    auto netns = Netns::open(std::to_string(process.pid));
+    if (netns && netns->inode() == *process.netns) {
+      found[*process.netns] = std::make_shared<const Netns>(std::move(*netns));
+    }
+  }
+  std::vector<std::shared_ptr<const Netns>> list;
+  for (auto& [inode, netns] : found) list.push_back(std::move(netns));
+  return list;
+}
+
+Result<Reach> reach_of_sockets(const TargetKeys& target, const std::string& key, const NetFilter& filter,
+                               const ServiceConfigs& services, const std::vector<Process>& processes) {
+  auto owners = find_owners(target, key, services, processes);
+  if (!owners) return std::unexpected(owners.error());
+  std::ranges::sort(owners->members);
+  owners->ingress = filter.direction != Direction::kEgress;
+  Reach reach;
+  std::vector<std::shared_ptr<const Netns>> namespaces = namespaces_of(owners->members, processes);
+  if (target.contains("netns")) {
+    auto given = open_netns(target);
+    if (!given) return std::unexpected(given.error());
+    namespaces = {std::move(*given)};
+  }
+  for (auto& netns : namespaces) {
+    if (filter.direction == Direction::kIngress) break;
+    auto interfaces = find_interfaces(*netns, {});
+    if (!interfaces) return std::unexpected(interfaces.error());
+    for (PlannedInterface& planned : *interfaces) planned.egress = true;
+    reach.networks.push_back({std::move(netns), std::move(*interfaces)});
+  }
+  reach.notes.emplace_back(
+      "a socket belongs to the cgroup that it was made in: those made by another (socket activation, an inherited "
+      "listener, before a move) are not hit");
+  if (filter.direction == Direction::kBoth) {
+    reach.notes.emplace_back("what members send to each other on this host is decided on twice: as sent, as received");
+  }
+  reach.owners = std::move(*owners);
+  return reach;
+}
+
+Result<Reach> reach_of_network(const TargetKeys& target, const NetFilter& filter) {
+  auto netns = open_netns(target);
+  if (!netns) return std::unexpected(netns.error());
+  const auto names = target.find("interface");
+  auto interfaces = find_interfaces(**netns, names == target.end() ? std::vector<std::string>{} : names->second);
+  if (!interfaces) return std::unexpected(interfaces.error());
+  Reach reach;
+  choose_directions(*interfaces, filter.direction, reach.notes);
+  if (names == target.end()) {
+    reach.notes.emplace_back("interfaces that are added to the namespace later are not covered");
+  }
+  reach.networks.push_back({std::move(*netns), std::move(*interfaces)});
+  return reach;
+}
+
+}  // namespace
+
+Result<Reach> find_reach(const KindSpec& kind, const TargetKeys& target, const NetFilter& filter,
+                         const ServiceConfigs& services, const std::vector<Process>& processes) {
+  if (Status status = check_primary(kind, target); !status) return std::unexpected(status.error());
+  for (const std::string_view key : kPrimaryKeys) {
+    if (key == "interface" || !target.contains(std::string(key))) continue;
+    return reach_of_sockets(target, std::string(key), filter, services, processes);
+  }
+  return reach_of_network(target, filter);
+}
+
+}  // namespace chaos

@@ -1,0 +1,58 @@
+// Reach: where a target is on this host at one moment: in which network namespaces, on which interfaces of them, and to
+// which sockets it is narrowed. Resolving blocks (netlink, namespaces, /proc): worker thread only; nothing is changed.
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "kernel/cgroup.h"
+#include "kernel/interfaces.h"
+#include "kernel/netns.h"
+#include "kernel/processes.h"
+#include "plan/kind_spec.h"
+#include "plan/process_set.h"
+#include "plan/services.h"
+#include "plan/target.h"
+
+namespace chaos {
+
+struct PlannedInterface {
+  Interface interface;
+  bool egress = false;
+  bool ingress = false;
+  bool host_default_route = false;  ///< carries a default route of the initial namespace
+};
+
+struct PlannedNetwork {
+  /// Open until the plan is dropped; a running fault must not keep it.
+  std::shared_ptr<const Netns> netns;
+  std::vector<PlannedInterface> interfaces;
+};
+
+/// Narrows a target to the sockets that were made in these cgroups and below them. What they send is seen at the
+/// interfaces, what they receive at the cgroups.
+struct SocketOwners {
+  std::string name;             ///< "unit nginx.service"
+  std::vector<Cgroup> cgroups;  ///< empty: the target does not run at the moment
+  std::vector<pid_t> members;   ///< processes in them, ascending
+  bool follow = false;          ///< it is known by a name, under which it may come back
+  bool ingress = false;         ///< what arrives is meant as well
+};
+
+struct Reach {
+  std::vector<PlannedNetwork> networks;
+  std::optional<SocketOwners> owners;  ///< empty: all sockets
+  std::vector<std::string> notes;      ///< what a user should know about it
+};
+
+/// `filter`: of the same target. Errors: kInvalid with the field, kNotFound (no such thing, or it does not run),
+/// kUnsupported (a target key that this version, kind or host cannot serve).
+[[nodiscard]] Result<Reach> find_reach(const KindSpec& kind, const TargetKeys& target, const NetFilter& filter,
+                                       const ServiceConfigs& services, const std::vector<Process>& processes);
+
+}  // namespace chaos

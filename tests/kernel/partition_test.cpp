@@ -1,0 +1,279 @@
+// network_partition: cut off from the peers that are named, both ways or one way, at once for callers where that is
+// asked for, and whole again afterwards. Observers: sockets of the test's own, and the kernel's own errno.
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "loss_support.h"
+#include "support/cgroup.h"
+
+namespace chaos::test {
+namespace {
+
+using nlohmann::json;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+using testing::HasSubstr;
+
+constexpr std::uint16_t kPort = 7000;
+
+struct Address {
+  sockaddr_storage storage{};
+  socklen_t size = 0;
+  Address(const std::string& text, std::uint16_t port) {
+    if (text.contains(':')) {
+      auto* v6 = reinterpret_cast<sockaddr_in6*>(&storage);
+      v6->sin6_family = AF_INET6;
+      v6->sin6_port = htons(port);
+      inet_pton(AF_INET6, text.c_str(), &v6->sin6_addr);
+      size = sizeof(*v6);
+    } else {
+      auto* v4 = reinterpret_cast<sockaddr_in*>(&storage);
+      v4->sin_family = AF_INET;
+      v4->sin_port = htons(port);
+      inet_pton(AF_INET, text.c_str(), &v4->sin_addr);
+      size = sizeof(*v4);
+    }
+  }
+  [[nodiscard]] const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
+};
+
+/// A TCP server on all addresses of a namespace, both families; nobody accepts, which the kernel does not mind.
+UniqueFd listen_in(const Namespace& ns, std::uint16_t port) {
+  UniqueFd fd;
+  ns.run([&] {
+    fd.reset(socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const Address any("::", port);
+    if (bind(fd.get(), any.get(), any.size) != 0 || listen(fd.get(), 1024) != 0) throw std::runtime_error("listen");
+  });
+  return fd;
+}
+
+struct Call {
+  int error = 0;
+  milliseconds took{};
+};
+
+/// connect(2) from inside the cgroup and the namespace; ETIMEDOUT after a second at most.
+Call connect_from(const TestCgroup& cgroup, const Namespace& ns, const std::string& to, std::uint16_t port = kPort,
+                  UniqueFd* keep = nullptr) {
+  Call call;
+  cgroup.run([&] {
+    ns.run([&] {
+      const Address address(to, port);
+      UniqueFd fd(socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+      const timeval patience{.tv_sec = 1, .tv_usec = 0};
+      setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+      const auto began = steady_clock::now();
+      if (connect(fd.get(), address.get(), address.size) != 0) call.error = errno == EINPROGRESS ? ETIMEDOUT : errno;
+      call.took = std::chrono::duration_cast<milliseconds>(steady_clock::now() - began);
+      if (keep != nullptr) *keep = std::move(fd);
+    });
+  });
+  return call;
+}
+
+/// sendto(2) with an address; errno, 0 if it went out.
+int send_from(const TestCgroup& cgroup, const Namespace& ns, const std::string& to) {
+  int error = 0;
+  cgroup.run([&] {
+    ns.run([&] {
+      const Address address(to, kPort);
+      const UniqueFd fd(socket(address.storage.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+      if (sendto(fd.get(), "x", 1, 0, address.get(), address.size) != 1) error = errno;
+    });
+  });
+  return error;
+}
+
+class Partition : public testing::Test {
+ protected:
+  static json request(json target, json parameters = json::object()) {
+    return {{"kind", "network_partition"},
+            {"target", std::move(target)},
+            {"parameters", std::move(parameters)},
+            {"seed", "5"},
+            {"duration", "120s"}};
+  }
+  /// `web` is the target's cgroup, `store` the right namespace's, `near` one beside web.
+  [[nodiscard]] Daemon::Setup setup() const {
+    Daemon::Setup setup;
+    setup.config += "services:\n  web: {cgroup: " + web_.path() + "}\n  store: {cgroup: " + store_.path() +
+                    "}\n  near: {cgroup: " + near_.path() + ", ports: [7100]}\n";
+    return setup;
+  }
+
+  VethPair net_{"partition"};
+  TestCgroup web_{"web"};
+  TestCgroup store_{"store"};
+  TestCgroup near_{"near"};
+  TestCgroup bystander_{"bystander"};
+  std::unique_ptr<Child> member_ = idle_process(web_, net_.left);
+  std::unique_ptr<Child> stored_ = idle_process(store_, net_.right);
+  std::unique_ptr<Child> neighbour_ = idle_process(near_, net_.left);
+  Daemon daemon_{setup()};
+  UniqueFd server_ = listen_in(net_.right, kPort);
+};
+
+TEST_F(Partition, BetweenTwoServicesAndHealed) {
+  const json started = daemon_.run_scenario(request({{"service", "web"}, {"peer", "service:store"}}));
+  EXPECT_THAT(started.at("plan").at("peers"), testing::UnorderedElementsAre("10.77.0.2", "fd77::2"));
+  for (const char* address : {"10.77.0.2", "fd77::2"}) {
+    EXPECT_EQ(connect_from(web_, net_.left, address).error, ETIMEDOUT) << address;
+    EXPECT_EQ(connect_from(bystander_, net_.left, address).error, 0) << address;
+    // Nobody tells the caller.
+    EXPECT_EQ(send_from(web_, net_.left, address), 0) << address;
+  }
+  const Sums sums(daemon_.stop_scenario(started.at("id")));
+  EXPECT_GE(sums.injected, 4U);
+  EXPECT_TRUE(sums.closes());
+  EXPECT_EQ(connect_from(web_, net_.left, "10.77.0.2").error, 0);
+}
+
+TEST_F(Partition, RejectAnswersTheTargetsCallsAtOnce) {
+  const std::vector<std::pair<const char*, int>> errors{
+      {"EHOSTUNREACH", EHOSTUNREACH}, {"ECONNREFUSED", ECONNREFUSED}, {"ETIMEDOUT", ETIMEDOUT}};
+  for (const auto& [name, error] : errors) {
+    const json started = daemon_.run_scenario(
+        request({{"service", "web"}, {"peer", "service:store"}}, {{"mode", "reject"}, {"errno", name}}));
+    for (const char* address : {"10.77.0.2", "fd77::2", "::ffff:10.77.0.2"}) {
+      const Call call = connect_from(web_, net_.left, address);
+      EXPECT_EQ(call.error, error) << address;
+      EXPECT_LT(call.took, milliseconds(5)) << address;
+      EXPECT_EQ(send_from(web_, net_.left, address), error) << address;
+      EXPECT_EQ(connect_from(bystander_, net_.left, address).error, 0) << address;
+      EXPECT_EQ(send_from(bystander_, net_.left, address), 0) << address;
+    }
+    // Others than the peers are reached.
+    EXPECT_EQ(connect_from(web_, net_.left, "10.77.0.1").error, ECONNREFUSED);
+    const Sums sums(daemon_.stop_scenario(started.at("id")));
+    EXPECT_EQ(sums.injected, 6U);
+    EXPECT_TRUE(sums.closes());
+    EXPECT_EQ(connect_from(web_, net_.left, "10.77.0.2").error, 0);
+  }
+}
+
+TEST_F(Partition, EstablishedConnectionsAreCutAsWellAndHeal) {
+  for (const char* mode : {"blackhole", "reject"}) {
+    UniqueFd client;
+    ASSERT_EQ(connect_from(web_, net_.left, "10.77.0.2", kPort, &client).error, 0);
+    const UniqueFd peer(accept4(server_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    const json started =
+        daemon_.run_scenario(request({{"service", "web"}, {"peer", "service:store"}}, {{"mode", mode}}));
+    ASSERT_EQ(send(client.get(), "x", 1, MSG_NOSIGNAL), 1);
+    pollfd waited{peer.get(), POLLIN, 0};
+    EXPECT_EQ(poll(&waited, 1, 300), 0) << mode;
+    (void)daemon_.stop_scenario(started.at("id"));
+    EXPECT_EQ(poll(&waited, 1, 10'000), 1) << mode;
+  }
+}
+
+TEST_F(Partition, OneWayTheTargetHearsAndIsNotHeard) {
+  const json started =
+      daemon_.run_scenario(request({{"service", "web"}, {"peer", "service:store"}, {"direction", "egress"}}));
+  FlowSpec out{.packets = 200};
+  out.sender_cgroup = &web_;
+  FlowSpec in{
+      .from = "10.77.0.2", .to = "10.77.0.1", .source_port = 6001, .port = 5001, .packets = 200, .reverse = true};
+  in.receiver_cgroup = &web_;
+  EXPECT_EQ(run_flows(net_, {out}).front().received, 0U);
+  EXPECT_EQ(run_flows(net_, {in}).front().received, 200U);
+  (void)daemon_.stop_scenario(started.at("id"));
+  const json other =
+      daemon_.run_scenario(request({{"service", "web"}, {"peer", "service:store"}, {"direction", "ingress"}}));
+  EXPECT_EQ(run_flows(net_, {out}).front().received, 200U);
+  EXPECT_EQ(run_flows(net_, {in}).front().received, 0U);
+  (void)daemon_.stop_scenario(other.at("id"));
+}
+
+TEST_F(Partition, AServiceInTheSameNamespaceIsToldApartByItsPorts) {
+  const UniqueFd near_server = listen_in(net_.left, 7100);
+  const UniqueFd other_server = listen_in(net_.left, 7200);
+  const json started = daemon_.run_scenario(request({{"service", "web"}, {"peer", "service:near"}}));
+  EXPECT_THAT(started.at("plan").at("notes").dump(), HasSubstr("own network namespace"));
+  for (const char* address : {"127.0.0.1", "::1", "10.77.0.1"}) {
+    EXPECT_EQ(connect_from(web_, net_.left, address, 7100).error, ETIMEDOUT) << address;
+    EXPECT_EQ(connect_from(web_, net_.left, address, 7200).error, 0) << address;
+    EXPECT_EQ(connect_from(bystander_, net_.left, address, 7100).error, 0) << address;
+  }
+  (void)daemon_.stop_scenario(started.at("id"));
+}
+
+TEST_F(Partition, AShareOfTheListedPeersIsExactAndTheSeeds) {
+  for (int i = 3; i <= 10; ++i) {
+    (void)net_.right.command("ip address add 10.77.0." + std::to_string(i) + "/24 dev r0");
+  }
+  json peers = json::array();
+  for (int i = 3; i <= 10; ++i) peers.push_back("10.77.0." + std::to_string(i));
+  const auto cut_off = [&](const char* seed) {
+    json asked = request({{"service", "web"}, {"peer", peers}}, {{"share", "50%"}, {"mode", "reject"}});
+    asked["seed"] = seed;
+    const json started = daemon_.run_scenario(asked);
+    std::vector<std::string> cut;
+    for (const json& peer : peers) {
+      if (connect_from(web_, net_.left, peer).error != 0) cut.push_back(peer);
+    }
+    EXPECT_EQ(json(cut).size(), started.at("plan").at("peers").size());
+    (void)daemon_.stop_scenario(started.at("id"));
+    return cut;
+  };
+  const auto first = cut_off("1");
+  EXPECT_EQ(first.size(), 4U);
+  EXPECT_EQ(first, cut_off("1"));
+  EXPECT_NE(first, cut_off("2"));
+}
+
+TEST_F(Partition, AShareOfAllRemoteAddressesIsTheSeedsChoice) {
+  for (int i = 3; i <= 62; ++i) {
+    (void)net_.right.command("ip address add 10.77.0." + std::to_string(i) + "/24 dev r0");
+  }
+  const auto cut_off = [&](const char* seed) {
+    json asked = request({{"service", "web"}}, {{"share", "50%"}, {"mode", "reject"}});
+    asked["seed"] = seed;
+    const json started = daemon_.run_scenario(asked);
+    std::vector<int> cut;
+    for (int i = 3; i <= 62; ++i) {
+      if (connect_from(web_, net_.left, "10.77.0." + std::to_string(i)).error != 0) cut.push_back(i);
+    }
+    (void)daemon_.stop_scenario(started.at("id"));
+    return cut;
+  };
+  const auto first = cut_off("1");
+  EXPECT_LT(std::abs(deviation(first.size(), 60, 0.5)), 4.0) << first.size();
+  EXPECT_EQ(first, cut_off("1"));
+  EXPECT_NE(first, cut_off("2"));
+}
+
+TEST_F(Partition, ANamespaceIsCutOffAsAWhole) {
+  const json started = daemon_.run_scenario(request({{"netns", net_.left.name()}, {"interface", "l0"}}));
+  EXPECT_EQ(connect_from(bystander_, net_.left, "10.77.0.2").error, ETIMEDOUT);
+  (void)daemon_.stop_scenario(started.at("id"));
+  EXPECT_EQ(connect_from(bystander_, net_.left, "10.77.0.2").error, 0);
+}
+
+TEST_F(Partition, WhatCannotBeIsRefusedWithItsField) {
+  const auto refusal = [&](json target, json parameters) {
+    const Response answer = daemon_.post("/api/chaos/scenarios", request(std::move(target), std::move(parameters)));
+    return std::pair(answer.status, answer.body.value("field", ""));
+  };
+  const json reject{{"mode", "reject"}};
+  EXPECT_EQ(refusal({{"netns", net_.left.name()}}, reject), std::pair(400L, std::string("parameters.mode")));
+  EXPECT_EQ(refusal({{"service", "web"}, {"direction", "ingress"}}, reject),
+            std::pair(400L, std::string("target.direction")));
+  EXPECT_EQ(refusal({{"service", "web"}}, {{"errno", "EIO"}, {"mode", "reject"}}),
+            std::pair(400L, std::string("parameters.errno")));
+  EXPECT_EQ(refusal({{"service", "web"}}, {{"errno", "EPERM"}}), std::pair(400L, std::string("parameters.errno")));
+  EXPECT_EQ(refusal({{"service", "web"}, {"peer", "service:none"}}, json::object()),
+            std::pair(404L, std::string("target.peer")));
+  EXPECT_EQ(refusal({{"service", "store"}, {"peer", "service:store"}}, json::object()),
+            std::pair(400L, std::string("target.peer")));
+}
+
+}  // namespace
+}  // namespace chaos::test
