@@ -34,11 +34,11 @@ std::uint64_t power_of_ten(unsigned exponent) {
   return power;
 }
 
-/// Takes "12", "12.5" or ".5" from the front of `text`; at most 18 digits count, so that products fit 128 bits.
+/// Takes "12", "12.5" or ".5" from the front of `text`; as many digits as 64 bits hold, so that products fit 128 bits.
 std::optional<Decimal> take_decimal(std::string_view& text) {
-  constexpr unsigned kMaxDigits = 18;
+  constexpr std::uint64_t kMost = std::numeric_limits<std::uint64_t>::max();
+  constexpr unsigned kMaxDecimals = 19;
   Decimal number;
-  unsigned used = 0;
   bool point = false;
   std::size_t at = 0;
   bool any = false;
@@ -49,9 +49,9 @@ std::optional<Decimal> take_decimal(std::string_view& text) {
     }
     if (!is_digit(text[at])) break;
     any = true;
-    if (number.digits != 0 || text[at] != '0') ++used;
-    if (used > kMaxDigits) return std::nullopt;
-    number.digits = number.digits * 10 + static_cast<std::uint64_t>(text[at] - '0');
+    const auto digit = static_cast<std::uint64_t>(text[at] - '0');
+    if (number.digits > (kMost - digit) / 10) return std::nullopt;
+    number.digits = number.digits * 10 + digit;
     if (point) ++number.decimals;
   }
   if (!any || text[at - 1] == '.') return std::nullopt;
@@ -59,7 +59,7 @@ std::optional<Decimal> take_decimal(std::string_view& text) {
     number.digits /= 10;
     --number.decimals;
   }
-  if (number.decimals > kMaxDigits) return std::nullopt;
+  if (number.decimals > kMaxDecimals) return std::nullopt;
   text.remove_prefix(at);
   return number;
 }

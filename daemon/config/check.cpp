@@ -127,7 +127,7 @@ void Checker::check_node(const YAML::Node& node, Position position, const Path& 
 
 void Checker::check_section(const YAML::Node& node, Position position, const Path& path) {
   if (!node.IsMap() && !node.IsNull()) {
-    const std::string got = node.IsSequence() ? "a list" : fmt::format("\"{}\"", node.Scalar());
+    const std::string got = node.IsSequence() ? "a list" : excerpt(node.Scalar());
     findings_.add_error(position, path.str(),
                         problem(fmt::format("expected {}, got {}", describe(ValueType::kSection), got), "a mapping",
                                 fmt::format("keys here: {}", fmt::join(path.next(), ", "))));
@@ -194,9 +194,9 @@ std::optional<Path> Checker::find_child(Position position, const std::string& na
   } else if (!wildcard.empty()) {
     known = is_config_name(name);
     if (!known) {
-      findings_.add_error(position, path.str(),
-                          problem(fmt::format("\"{}\" cannot be a name", name),
-                                  "letters, digits, _ - and . (not first - or .), at most 64"));
+      findings_.add_error(
+          position, path.str(),
+          problem(excerpt(name) + " cannot be a name", "letters, digits, _ - and . (not first - or .), at most 64"));
       return std::nullopt;
     }
   }
@@ -229,7 +229,7 @@ void Checker::unknown_key(Position position, const std::string& name, const Path
       if (segments.back() == name && std::ranges::none_of(segments, is_wildcard)) meant = key.path;
     }
   }
-  std::string message = fmt::format("unknown {} \"{}\"", what, name);
+  std::string message = fmt::format("unknown {} {}", what, excerpt(name));
   if (!meant.empty()) message += fmt::format(", did you mean \"{}\"?", meant);
   const std::string full = path.segments.empty() ? name : path.str() + "." + name;
   findings_.add_error(position, full,
@@ -255,7 +255,7 @@ void Checker::check_value(const YAML::Node& node, Position position, const Path&
 void Checker::check_list(const YAML::Node& node, Position position, const Path& path, const KeySpec& key) {
   const std::string name = path.str();
   if (!node.IsSequence()) {
-    const std::string got = node.IsMap() ? "a mapping" : fmt::format("\"{}\"", node.Scalar());
+    const std::string got = node.IsMap() ? "a mapping" : excerpt(node.Scalar());
     findings_.add_error(position, name,
                         problem(fmt::format("expected a list, each {}, got {}", describe(key.type), got), summary(key),
                                 "write [a, b]"));
@@ -274,9 +274,9 @@ void Checker::check_list(const YAML::Node& node, Position position, const Path& 
     if (!within_budget(at)) return;
     const auto value = check_scalar(node[i], at, fmt::format("{}[{}]", name, i), key, path.names);
     if (value && key.unique && !seen.insert(value->text).second) {
-      findings_.add_error(at, fmt::format("{}[{}]", name, i),
-                          problem(fmt::format("\"{}\" is in the list twice", value->text), "each element once",
-                                  "remove one of the two"));
+      findings_.add_error(
+          at, fmt::format("{}[{}]", name, i),
+          problem(excerpt(value->text) + " is in the list twice", "each element once", "remove one of the two"));
     }
     good = good && value;
     if (value) values.push_back(*value);
@@ -288,7 +288,7 @@ Result<Value> parse_for(const KeySpec& key, Names names, const Scalar& scalar) {
   if (key.type != ValueType::kBound && key.type != ValueType::kStep) return parse_value(key.type, key.choices, scalar);
   const KindEntry* kind = find_config_kind(names[0]);
   const KindParameter* parameter = kind == nullptr ? nullptr : find_config_parameter(*kind, names[1]);
-  if (parameter == nullptr) return fail(Errc::kInvalid, fmt::format("unknown parameter \"{}\"", names[1]));
+  if (parameter == nullptr) return fail(Errc::kInvalid, "unknown parameter " + excerpt(names[1]));
   if (key.type == ValueType::kBound && !can_be_bounded(parameter->form)) {
     return fail(Errc::kInvalid, fmt::format("{} has no order, so it cannot be bounded", names[1]), {},
                 "bounds are for numbers", "remove this bound");

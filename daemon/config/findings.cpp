@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "config/value.h"
+
 namespace chaos::config_detail {
 
 Position Findings::position_of(std::string path) const {
@@ -20,18 +22,18 @@ std::string Findings::prefix(Position position, const std::string& path) const {
   std::string text = file_name_;
   if (position.line > 0) text += fmt::format(":{}:{}", position.line, position.column);
   if (!path.empty()) text += ": " + path;
-  return text + ": ";
+  return on_one_line(text + ": ");
 }
 
 void Findings::add_error(Position position, const std::string& path, Error error) {
   error.code = Errc::kInvalid;
-  error.message = prefix(position, path) + error.message;
+  error.message = prefix(position, path) + on_one_line(std::move(error.message));
   error.field = path;
   errors_.emplace(std::pair(position.line, position.column), std::move(error));
 }
 
 void Findings::add_warning(const std::string& path, std::string_view text) {
-  warnings_.push_back(prefix(position_of(path), path) + std::string(text));
+  warnings_.push_back(prefix(position_of(path), path) + on_one_line(std::string(text)));
 }
 
 bool Findings::has_error_under(std::string_view path) const {

@@ -194,12 +194,21 @@ bool has_form(ValueType type, std::string_view text) {
 std::string_view describe(ValueType type) { return text_of(type).description; }
 std::string_view to_string(ValueType type) { return text_of(type).name; }
 
-std::unexpected<Error> expected_value(std::string_view what, std::string_view got, std::string_view hint) {
-  std::string shown(got.substr(0, 80));
+std::string on_one_line(std::string text) {
   std::ranges::replace_if(
-      shown, [](char c) { return static_cast<unsigned char>(c) < 0x20; }, ' ');
-  return fail(Errc::kInvalid, fmt::format("expected {}, got \"{}{}\"", what, shown, got.size() > 80 ? "..." : ""), {},
-              std::string(what), std::string(hint));
+      text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, ' ');
+  return text;
+}
+
+std::string excerpt(std::string_view text) {
+  constexpr std::size_t kLongest = 80;
+  return fmt::format("\"{}{}\"", on_one_line(std::string(text.substr(0, kLongest))),
+                     text.size() > kLongest ? "..." : "");
+}
+
+std::unexpected<Error> expected_value(std::string_view what, std::string_view got, std::string_view hint) {
+  return fail(Errc::kInvalid, fmt::format("expected {}, got {}", what, excerpt(got)), {}, std::string(what),
+              std::string(hint));
 }
 
 bool is_config_name(std::string_view text) {

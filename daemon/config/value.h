@@ -78,6 +78,11 @@ struct Value {
 /// Names of services, parameters, metrics sources: letters, digits, `_`, `-`, `.`; not first `-` or `.`; at most 64.
 [[nodiscard]] bool is_config_name(std::string_view text);
 
+/// Control characters as blanks: what people read is one line.
+[[nodiscard]] std::string on_one_line(std::string text);
+/// Text of the file for a message: in quotes, on one line, and cut where it is long.
+[[nodiscard]] std::string excerpt(std::string_view text);
+
 /// expected WHAT, got "TEXT"
 [[nodiscard]] std::unexpected<Error> expected_value(std::string_view what, std::string_view got,
                                                     std::string_view hint = {});
