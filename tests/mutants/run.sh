@@ -22,7 +22,7 @@ build() {
   if [[ $1 == safety ]]; then
     ninja -C build unit_safety
   else
-    ninja -C build chaosd chaosctl kernel_loss system_brake system_lapse
+    ninja -C build chaosd chaosctl kernel_gate kernel_loss system_brake system_lapse
   fi
 }
 
@@ -31,7 +31,8 @@ check() {
   if [[ $1 == safety ]]; then
     timeout 120 build/bin/unit_safety
   else
-    timeout 200 build/bin/kernel_loss --gtest_filter='LossDecisions.*:LossProtection.*:LossFidelity.*' &&
+    timeout 60 build/bin/kernel_gate &&
+      timeout 200 build/bin/kernel_loss --gtest_filter='LossDecisions.*:LossProtection.*:LossFidelity.*' &&
       timeout 60 build/bin/system_brake --gtest_filter='Brake.*' &&
       timeout 60 build/bin/system_lapse --gtest_filter='*Stop*'
   fi
