@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The demo: a log pipeline under 10 % and 100 % packet loss between collector and queue, measured from outside.
+# The demo: a log pipeline under 10 % and 100 % packet loss between collector and queue, and with its processor cut off
+# from the queue, measured from outside.
 # Fails, saying where, when a phase did not do what it should. Run it by `./setup.sh demo`, which builds first.
 # shellcheck disable=SC2016 # the $names in single quotes are jq's
 set -euo pipefail
@@ -15,7 +16,10 @@ rate=1000
 baseline_s=10
 loss_s=15
 outage_s=5
+partition_s=5
 recovery_s=10
+# So many lines wait in the queue when somebody who watches its depth would be told.
+notice_depth=300
 # TCP doubles its waits while nothing passes, so it may notice the end of an outage late by as long as the outage was.
 recover_within_s=10
 
@@ -24,7 +28,7 @@ brought_up=false
 generator=''
 failures=()
 names=()
-declare -A start_ns end_ns retransmits counters
+declare -A start_ns end_ns retransmits counters noticed
 
 say() { printf '[%4ds] %s\n' "$SECONDS" "$*"; }
 
@@ -79,6 +83,7 @@ begin_phase() {
   names+=("$1")
   retransmits[$1]=$("$pipeline" retransmits)
   counters[$1]='{}'
+  noticed[$1]=null
   start_ns[$1]=$(now_ns)
 }
 
@@ -98,15 +103,23 @@ quiet_phase() {
   finish_phase "$name"
 }
 
-# loss_phase NAME PROBABILITY SECONDS: packet loss between collector and queue, both ways, until it ends by itself.
-loss_phase() {
-  local name=$1 probability=$2 seconds=$3 scenario id began=$SECONDS reported=0
-  say "$name between collector and queue: ${seconds} s"
+# notice NAME STARTED: once, when the queue has filled up: how long that took.
+notice() {
+  if [[ ${noticed[$1]} == null ]] && (($("$pipeline" depth) >= notice_depth)); then
+    noticed[$1]=$(jq -n "($(now_ns) - $(to_ns "$2")) / 1e9")
+  fi
+}
+
+# fault_phase NAME SECONDS WHERE ARGS...: a scenario (of ARGS) until it ends by itself.
+fault_phase() {
+  local name=$1 seconds=$2 where=$3 scenario id began=$SECONDS reported=0
+  shift 3
+  say "$name between $where: ${seconds} s"
   begin_phase "$name"
-  scenario=$(ctl -o json start packet_loss --target netns=chaosdemo-collector --target "peer=$queue_address" \
-    -p "probability=$probability" --duration "${seconds}s" --reason 'demo') || die "$name did not start"
+  scenario=$(ctl -o json start "$@" --duration "${seconds}s" --reason 'demo') || die "$name did not start"
   id=$(jq -r .id <<<"$scenario")
   while true; do
+    notice "$name" "$(jq -r .started_at <<<"$scenario")"
     scenario=$(ctl -o json show "$id") || die "$name: chaosctl show failed"
     if jq -e '.state | IN("completed", "failed", "aborted")' <<<"$scenario" >/dev/null; then break; fi
     if (((SECONDS - began) / 5 != reported)); then
@@ -121,6 +134,18 @@ loss_phase() {
   if [[ $(jq -r '.state + " " + .end_reason' <<<"$scenario") != 'completed expired' ]]; then
     fail "$name" "the scenario ended as $(jq -r '.state + " (" + .end_reason + ") " + (.error // "")' <<<"$scenario")"
   fi
+}
+
+# loss_phase NAME PROBABILITY SECONDS: packet loss between collector and queue, both ways.
+loss_phase() {
+  fault_phase "$1" "$3" 'collector and queue' packet_loss --target netns=chaosdemo-collector \
+    --target "peer=$queue_address" -p "probability=$2"
+}
+
+# partition_phase NAME SECONDS: the processor, one service of three, is cut off from the queue, another.
+partition_phase() {
+  fault_phase "$1" "$2" 'processor and queue' network_partition --target service=log-processor \
+    --target peer=service:message-queue
 }
 
 # Waits until everything that was sent has been stored; what is missing then is lost.
@@ -146,11 +171,11 @@ make_report() {
 of_phase() { jq -r --arg name "$1" ".phases[] | select(.name == \$name) | .$2" "$data/report.json"; }
 
 # holds NAME EXPRESSION MESSAGE: a jq expression over the phase's figures ($report), its counters ($counters), its
-# retransmits ($retransmits).
+# retransmits ($retransmits), after how many seconds the queue had filled up ($noticed).
 holds() {
   local name=$1 expression=$2 message=$3
   jq -e -n --slurpfile all "$data/report.json" --arg name "$name" --argjson counters "${counters[$name]}" \
-    --argjson retransmits "${retransmits[$name]}" --argjson rate "$rate" --argjson within "$recover_within_s" \
+    --argjson retransmits "${retransmits[$name]}" --argjson noticed "${noticed[$name]}" --argjson rate "$rate" --argjson within "$recover_within_s" \
     "(\$all[0].phases[] | select(.name == \$name)) as \$report | $expression" \
     >/dev/null || fail "$name" "$message"
 }
@@ -189,6 +214,14 @@ check_phases() {
     "$(of_phase "$name" throughput_per_s) lines/s were stored all the same"
   holds "$name" '$report.recovered_after_s != null and $report.recovered_after_s <= $within' \
     "no recovery within $recover_within_s s"
+  name=partition
+  holds "$name" "$sums" 'the counters do not add up'
+  holds "$name" '$counters.injected > 0 and $counters.not_sampled == 0' 'packets got through'
+  holds "$name" '$report.throughput_per_s < 0.2 * $rate' \
+    "$(of_phase "$name" throughput_per_s) lines/s were stored all the same"
+  holds "$name" '$noticed != null and $noticed < 3' "the queue did not fill up within 3 s"
+  holds "$name" '$report.recovered_after_s != null and $report.recovered_after_s <= $within' \
+    "no recovery within $recover_within_s s"
   if [[ $(jq -r '.total | "\(.missing) \(.unexpected) \(.garbled)"' "$data/report.json") != '0 0 0' ]]; then
     fail total "not every line is accounted for: $(jq -c .total "$data/report.json")"
   fi
@@ -197,20 +230,23 @@ check_phases() {
 
 print_table() {
   local name cell
-  printf '\n%-12s %7s %7s %7s %6s %8s %9s %9s %8s %8s %8s %10s\n' phase sent stored missing dupl. lines/s 'p50 ms' \
-    'p99 ms' retrans. matched dropped recovered
+  printf '\n%-12s %7s %7s %7s %6s %8s %9s %9s %8s %8s %8s %8s %10s\n' phase sent stored missing dupl. lines/s \
+    'p50 ms' 'p99 ms' retrans. matched dropped noticed recovered
   for name in "${names[@]}"; do
-    IFS=$'\t' read -r -a cell < <(jq -r --arg name "$name" --argjson counters "${counters[$name]}" '
+    IFS=$'\t' read -r -a cell < <(jq -r --arg name "$name" --argjson counters "${counters[$name]}" \
+      --argjson noticed "${noticed[$name]}" '
       .phases[] | select(.name == $name) |
       [.sent, .stored, .missing, .duplicated, .throughput_per_s, .latency_p50_ms, .latency_p99_ms,
-       ($counters.matched // "-"), ($counters.injected // "-"),
+       ($counters.matched // "-"), ($counters.injected // "-"), ($noticed // "-"),
        (if $counters.matched and .recovered_after_s then .recovered_after_s else "-" end)] | @tsv' "$data/report.json")
     if [[ ${cell[9]} != - ]]; then printf -v 'cell[9]' '%.2f s' "${cell[9]}"; fi
-    printf '%-12s %7d %7d %7d %6d %8.0f %9.1f %9.1f %8d %8s %8s %10s\n' "$name" "${cell[@]:0:7}" \
+    if [[ ${cell[10]} != - ]]; then printf -v 'cell[10]' '%.2f s' "${cell[10]}"; fi
+    printf '%-12s %7d %7d %7d %6d %8.0f %9.1f %9.1f %8d %8s %8s %8s %10s\n' "$name" "${cell[@]:0:7}" \
       "${retransmits[$name]}" "${cell[@]:7}"
   done
   printf '\n%s\n' 'A line counts in the phase in which it was sent; lines/s is what was stored during the phase.
 retrans.: TCP segments sent again by collector and queue. matched, dropped: packets that the fault saw and dropped.
+noticed: from the start of the fault until '"$notice_depth"' lines waited in the queue.
 recovered: from the end of the fault to the first line that was on time again (TCP waits longer each time it fails).'
 }
 
@@ -271,6 +307,8 @@ main() {
   quiet_phase between 5
   loss_phase '100 % loss' 100% "$outage_s"
   quiet_phase recovery "$recovery_s"
+  partition_phase partition "$partition_s"
+  quiet_phase after "$recovery_s"
   drain
 
   make_report
