@@ -17,7 +17,9 @@
 #define CHAOS_FLOW_WAYS 4
 #define CHAOS_MAX_SPILLED_FLOWS 16384 /* beyond the lines */
 #define CHAOS_PROTOCOLS 256
-#define CHAOS_MAX_CGROUPS 4096	   /* that targets name, over all faults */
+#define CHAOS_MAX_CGROUPS 4096	  /* that targets name, over all faults */
+#define CHAOS_MAX_PROCESSES 16384 /* that targets name, with their descendants */
+#define CHAOS_MAX_UIDS 1024
 #define CHAOS_MAX_CGROUP_LEVELS 32 /* below the root; a target may not lie deeper */
 #define CHAOS_MAX_PROTECTED_FLOWS 1024
 #define CHAOS_CB_WORD 4 /* which word of skb->cb carries slot and direction into the classifier */
@@ -41,8 +43,10 @@ struct chaos_control {
 	__u64 any_protocol;
 	__u32 protect_flows; /* 1: the protected flow table has entries */
 	__u32 cgroup_levels; /* bit per depth below the root at which a target's cgroup lies */
-	__u64 any_socket;    /* faults that are not narrowed to the sockets of some cgroups */
-	__u64 pad[7];
+	__u64 any_socket;    /* faults that are not narrowed to the sockets of some cgroups or processes */
+	__u64 any_process;   /* of these, those that are not narrowed to processes */
+	__u64 any_uid;
+	__u64 pad[5];
 };
 
 enum chaos_fault_flags {
@@ -166,6 +170,12 @@ struct chaos_flow_line {
 	struct chaos_flow ways[CHAOS_FLOW_WAYS];
 };
 
+/* Who made a socket. Kept with the socket; what a listener accepts has its listener's. */
+struct chaos_maker {
+	__u32 process; /* thread group id */
+	__u32 pad;
+};
+
 /* A protected TCP connection; addresses v4-mapped, ports in host order. */
 struct chaos_tuple {
 	__u8 local_address[16];
@@ -194,3 +204,4 @@ CHAOS_ASSERT_SIZE(chaos_rules, 1024 + 64 * CHAOS_MAX_FAULTS + 128 + 128 + 2048 +
 CHAOS_ASSERT_SIZE(chaos_tally, 4 * 4096);
 CHAOS_ASSERT_SIZE(chaos_flow_line, 64);
 CHAOS_ASSERT_SIZE(chaos_tuple, 40);
+CHAOS_ASSERT_SIZE(chaos_maker, 8);

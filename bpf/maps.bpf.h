@@ -57,6 +57,32 @@ struct {
 	__type(value, __u64);
 } cgroups SEC(".maps");
 
+/* Thread group id → faults that are narrowed to the sockets that it makes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, CHAOS_MAX_PROCESSES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, __u64);
+} processes SEC(".maps");
+
+/* Of the sockets that such processes had or have made since; what a listener accepts gets a copy. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
+	__type(key, int);
+	__type(value, struct chaos_maker);
+} makers SEC(".maps");
+
+/* User id → faults that are narrowed to its sockets. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, CHAOS_MAX_UIDS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, __u64);
+} uids SEC(".maps");
+
 /* Flows whose line in flow_lines was full: chaos_flow.key → count. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

@@ -33,6 +33,54 @@ static __always_inline __u64 sender_mask(struct __sk_buff *skb, __u32 levels)
 	return mask;
 }
 
+/* Faults that are narrowed to the process that made the socket of this packet. */
+static __always_inline __u64 maker_mask(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk;
+	struct chaos_maker *maker;
+	__u64 *faults;
+
+	sk = sk ? bpf_sk_fullsock(sk) : NULL;
+	maker = sk ? bpf_sk_storage_get(&makers, sk, NULL, 0) : NULL;
+	faults = maker ? bpf_map_lookup_elem(&processes, &maker->process) : NULL;
+	return faults ? *faults : 0;
+}
+
+/* Faults that are narrowed to the user of the socket of this packet. */
+static __always_inline __u64 user_mask(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk;
+	__u64 *faults;
+	__u32 uid;
+
+	/* Without a full socket the helper would say "nobody". */
+	if (!sk || !bpf_sk_fullsock(sk))
+		return 0;
+	uid = bpf_get_socket_uid(skb);
+	faults = bpf_map_lookup_elem(&uids, &uid);
+	return faults ? *faults : 0;
+}
+
+/* Whose packet it is. `by_attachment`: the hook sees the target cgroup's sockets only. */
+static __always_inline __u64 match_socket(struct __sk_buff *skb, const struct chaos_control *any, bool by_attachment,
+					  __u64 mask)
+{
+	__u64 open = by_attachment ? any->any_process : any->any_socket;
+
+	if (mask & ~open) {
+		__u64 meant = open;
+
+		if (!by_attachment)
+			meant |= sender_mask(skb, any->cgroup_levels);
+		if (mask & ~any->any_process)
+			meant |= maker_mask(skb);
+		mask &= meant;
+	}
+	if (mask & ~any->any_uid)
+		mask &= any->any_uid | user_mask(skb);
+	return mask;
+}
+
 /* One packet on its way through the faults. */
 struct passage {
 	struct packet packet;
@@ -113,11 +161,9 @@ static __always_inline bool classify(struct __sk_buff *skb, bool by_attachment)
 	if (own)
 		own->seen_backwards[CHAOS_SEEN_AT(index << 1 | direction)]++;
 
-	if (!by_attachment && mask & ~page->control.any_socket) {
-		mask &= page->control.any_socket | sender_mask(skb, page->control.cgroup_levels);
-		if (!mask)
-			return false;
-	}
+	mask = match_socket(skb, &page->control, by_attachment, mask);
+	if (!mask)
+		return false;
 	__builtin_memset(&w, 0, sizeof(w));
 	parse_packet(skb, slot->l2_len, &w.packet);
 	mask = match(page, &w.packet, direction, mask);

@@ -64,6 +64,7 @@ void add_plan(Page& page, const Json& scenario) {
   page.list("touches", list_at(plan, "touches"));
   page.line("blast radius", text_of(plan, "blast_radius"));
   page.list("cgroups", list_at(plan, "cgroups"));
+  page.list("processes", list_at(plan, "processes"));
   page.list("peers", list_at(plan, "peers"));
   const Json& effective = member(plan, "parameters");
   page.line("parameters", text_of(effective.is_object() ? effective : member(scenario, "parameters")));

@@ -103,7 +103,7 @@ constexpr std::string_view kScenario = R"json({
   },
   "Plan": {
     "type": "object",
-    "required": ["ownership", "mechanism", "interfaces", "cgroups", "peers", "parameters", "notes",
+    "required": ["ownership", "mechanism", "interfaces", "cgroups", "processes", "peers", "parameters", "notes",
                  "touches", "blast_radius"],
     "properties": {
       "ownership": {"type": "string", "description": "who undoes it when chaosd dies"},
@@ -112,7 +112,12 @@ constexpr std::string_view kScenario = R"json({
       "cgroups": {
         "type": "array",
         "items": {"type": "string"},
-        "description": "whose sockets alone are meant, by path; empty: all sockets"
+        "description": "whose sockets alone are meant, by path; empty: all sockets, or those of processes"
+      },
+      "processes": {
+        "type": "array",
+        "items": {"type": "string"},
+        "description": "whose sockets alone are meant, at the time of planning; empty: all sockets"
       },
       "peers": {"type": "array", "items": {"type": "string"}, "description": "resolved prefixes"},
       "parameters": {"$ref": "#/components/schemas/Texts", "description": "effective values, canonical"},

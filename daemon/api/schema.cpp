@@ -26,13 +26,14 @@ void put(json& to, const char* name, const std::optional<WallTime>& time) {
 json targets_json(const TargetSupport& support) {
   json targets = json::array();
   if (support.sockets) {
-    for (const char* key : {"service", "unit", "cgroup", "container"}) targets.push_back(key);
+    for (const char* key : {"service", "unit", "cgroup", "container", "pid"}) targets.push_back(key);
   }
   if (support.interface) targets.push_back("interface");
   if (support.netns) targets.push_back("netns");
   if (support.filters) {
-    for (const char* key : {"peer", "port", "local-port", "protocol", "direction"}) targets.push_back(key);
+    for (const char* key : {"peer", "port", "local-port", "protocol", "direction", "uid"}) targets.push_back(key);
   }
+  if (support.sockets) targets.push_back("comm");
   return targets;
 }
 
@@ -81,14 +82,9 @@ json to_json(const Counters& counters) {
 }
 
 json to_json(const PlanSummary& plan) {
-  return {{"ownership", plan.ownership},
-          {"mechanism", plan.mechanism},
-          {"interfaces", plan.interfaces},
-          {"cgroups", plan.cgroups},
-          {"peers", plan.peers},
-          {"touches", plan.touches},
-          {"blast_radius", plan.blast_radius},
-          {"parameters", json(plan.parameters)},
+  return {{"ownership", plan.ownership}, {"mechanism", plan.mechanism},       {"interfaces", plan.interfaces},
+          {"cgroups", plan.cgroups},     {"processes", plan.processes},       {"peers", plan.peers},
+          {"touches", plan.touches},     {"blast_radius", plan.blast_radius}, {"parameters", json(plan.parameters)},
           {"notes", plan.notes}};
 }
 

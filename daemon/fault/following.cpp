@@ -21,8 +21,12 @@ Sighting follow_one(const Followed& followed, const ServiceConfigs& services, co
       sighting.where = Whereabouts::kUnknown;
       return sighting;
     }
-    sighting.where = target.contains("cgroup") ? Whereabouts::kGone : Whereabouts::kAway;
+    const bool bound = target.contains("cgroup") || target.contains("pid");
+    sighting.where = bound ? Whereabouts::kGone : Whereabouts::kAway;
     reach = Reach{.networks = {}, .owners = SocketOwners{}, .notes = {}};
+  }
+  if (sighting.where == Whereabouts::kThere && followed.started && reach->owners->started != followed.started) {
+    return {followed.id, Whereabouts::kGone, "its process is gone, and its number another's"};
   }
   if (Status status = followed.fault->follow(*reach); !status) {
     sighting.where = Whereabouts::kUnknown;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@ struct Followed {
   std::string id;  ///< of the scenario
   ScenarioRequest request;
   std::shared_ptr<Fault> fault;
+  std::optional<std::uint64_t> started;  ///< of the one process that the target was (SocketOwners::started)
 };
 
 enum class Whereabouts {

@@ -18,6 +18,8 @@ namespace {
 ClassifierRule to_rule(const Plan& plan) {
   ClassifierRule rule;
   rule.by_socket = plan.reach.owners.has_value();
+  rule.by_process = plan.reach.owners && plan.reach.owners->by_process;
+  rule.uids = plan.filter.uids;
   for (const Prefix& prefix : plan.filter.peers) rule.peers.push_back(prefix_key(prefix));
   rule.remote_ports = plan.filter.remote_ports;
   rule.local_ports = plan.filter.local_ports;
@@ -44,7 +46,11 @@ void close_and_wait(std::vector<std::optional<PacketHook>> hooks) {
 }  // namespace
 
 PacketEngine::PacketEngine(std::string tag, SharedMaps maps, PacketPrograms programs)
-    : tag_(std::move(tag)), maps_(std::move(maps)), programs_(std::move(programs)), classifier_(maps_) {}
+    : tag_(std::move(tag)),
+      maps_(std::move(maps)),
+      programs_(std::move(programs)),
+      classifier_(maps_),
+      process_sockets_(maps_, tag_) {}
 
 Result<std::unique_ptr<PacketEngine>> PacketEngine::create(std::string_view instance, UndoJournal* journal,
                                                            PacketHookChoice choice) {
@@ -153,7 +159,8 @@ Status PacketEngine::attach(const Reach& reach, unsigned fault) {
     if (status && !is_at(fault, attachment)) status = attach_one(attachment, fault);
   };
   if (reach.owners) {
-    status = classifier_.set_cgroups(fault, reach.owners->cgroups);
+    status = reach.owners->by_process ? process_sockets_.track(fault, reach.owners->processes)
+                                      : classifier_.set_cgroups(fault, reach.owners->cgroups);
     for (const Cgroup& cgroup : reach.owners->cgroups) {
       if (reach.owners->ingress) attach_new(to_cgroup(cgroup, CHAOS_INGRESS));
       if (refuses_calls(fault)) attach_new(to_cgroup(cgroup, CHAOS_EGRESS));
@@ -293,6 +300,7 @@ Counters PacketEngine::release(unsigned fault) {
   const Counters result = counters(fault);
   detach(fault, [](const Slot&, chaos_direction) { return true; });
   classifier_.remove(fault);
+  process_sockets_.untrack(fault);
   maps_.forget_flows(maps_.fault(fault).generation);
   const std::scoped_lock lock(mutex_);
   active_[fault] = {};
@@ -354,6 +362,8 @@ PacketEngine::Objects PacketEngine::objects() const {
   for (const std::uint32_t id : maps_.ids()) objects.maps.insert(id);
   for (const std::uint32_t id : programs_.map_ids()) objects.maps.insert(id);
   for (const std::uint32_t id : programs_.program_ids()) objects.programs.insert(id);
+  for (const std::uint32_t id : process_sockets_.link_ids()) objects.links.insert(id);
+  for (const std::uint32_t id : process_sockets_.program_ids()) objects.programs.insert(id);
   const std::scoped_lock lock(mutex_);
   for (const auto& [number, slot] : slots_) {
     for (const auto& hook : slot->hooks) {

@@ -24,6 +24,7 @@
 #include "fault/packet_hook.h"
 #include "kernel/classifier.h"
 #include "kernel/packet_programs.h"
+#include "kernel/process_sockets.h"
 #include "kernel/shared_maps.h"
 #include "plan/plan.h"
 
@@ -124,6 +125,7 @@ class PacketEngine {
   SharedMaps maps_;
   PacketPrograms programs_;
   Classifier classifier_;
+  ProcessSockets process_sockets_;
   std::optional<ClassicHooks> classic_;
   std::uint64_t generation_ = 0;
   mutable std::mutex mutex_;  ///< bookkeeping below; never held across link work

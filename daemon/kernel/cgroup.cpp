@@ -60,6 +60,18 @@ Result<Cgroup> CgroupTree::get(std::string_view path) const {
   return Cgroup{std::move(*clean), st.st_ino, level};
 }
 
+Result<Cgroup> CgroupTree::root() const {
+  struct stat st {};
+  if (::stat(mount_point_.c_str(), &st) != 0) return fail_errno("look at " + mount_point_.string());
+  return Cgroup{"/", st.st_ino, 0};
+}
+
+Result<UniqueFd> CgroupTree::open_root() const {
+  const auto cgroup = root();
+  if (!cgroup) return std::unexpected(cgroup.error());
+  return open(*cgroup);
+}
+
 Result<UniqueFd> CgroupTree::open(const Cgroup& cgroup) const {
   UniqueFd fd(::open((mount_point_.native() + cgroup.path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   struct stat st {};

@@ -28,6 +28,9 @@ class CgroupTree {
   [[nodiscard]] Result<Cgroup> get(std::string_view path) const;
   /// The same cgroup, as a directory. Error: kNotFound if it is gone or another has its place.
   [[nodiscard]] Result<UniqueFd> open(const Cgroup& cgroup) const;
+  /// The root itself, which get() refuses as a target. Error: kInternal.
+  [[nodiscard]] Result<Cgroup> root() const;
+  [[nodiscard]] Result<UniqueFd> open_root() const;
   [[nodiscard]] const std::filesystem::path& mount_point() const { return mount_point_; }
 
  private:

@@ -61,11 +61,12 @@ Status Classifier::install(unsigned fault, const ClassifierRule& rule) {
   assign_bit(control.any_protocol, fault, rule.protocols.empty());
   assign_bit(control.any_peer, fault, rule.peers.empty());
   assign_bit(control.any_socket, fault, !rule.by_socket);
-  if (Status status = install_peers(fault, rule.peers); !status) {
-    remove(fault);
-    return status;
-  }
-  return {};
+  assign_bit(control.any_process, fault, !rule.by_process);
+  assign_bit(control.any_uid, fault, rule.uids.empty());
+  Status status = install_uids(fault, rule.uids);
+  if (status) status = install_peers(fault, rule.peers);
+  if (!status) remove(fault);
+  return status;
 }
 
 void Classifier::remove(unsigned fault) {
@@ -74,8 +75,17 @@ void Classifier::remove(unsigned fault) {
   // Fewer never fail.
   (void)set_cgroups(fault, {});
   for (__u64* any : {&control.any_peer, &control.any_remote_port, &control.any_local_port, &control.any_protocol,
-                     &control.any_socket}) {
+                     &control.any_socket, &control.any_process, &control.any_uid}) {
     clear_bit(*any, fault);
+  }
+  for (const uid_t uid : rule.uids) {
+    const std::uint64_t mask = uid_masks_[uid] &= ~bit(fault);
+    if (mask != 0) {
+      bpf_map_update_elem(maps_.fd_of("uids"), &uid, &mask, BPF_ANY);
+      continue;
+    }
+    bpf_map_delete_elem(maps_.fd_of("uids"), &uid);
+    uid_masks_.erase(uid);
   }
   for (const std::uint16_t port : rule.remote_ports) clear_bit(maps_.remote_port_mask(port), fault);
   for (const std::uint16_t port : rule.local_ports) clear_bit(maps_.local_port_mask(port), fault);
@@ -88,6 +98,16 @@ void Classifier::remove(unsigned fault) {
     (void)refresh(Prefix{peer});
     if (it->second == 0) own_.erase(it);
   }
+}
+
+Status Classifier::install_uids(unsigned fault, const std::vector<uid_t>& uids) {
+  for (const uid_t uid : uids) {
+    const std::uint64_t mask = uid_masks_[uid] |= bit(fault);
+    if (bpf_map_update_elem(maps_.fd_of("uids"), &uid, &mask, BPF_ANY) == 0) continue;
+    return fail(Errc::kRefused, "the table of users is full", "target.uid",
+                "at most " + std::to_string(CHAOS_MAX_UIDS) + " users over all scenarios");
+  }
+  return {};
 }
 
 Status Classifier::write_cgroup(std::uint64_t id, std::uint64_t mask) {

@@ -3,6 +3,8 @@
 // store each. Worker thread, except activate/silence/active (any thread).
 #pragma once
 
+#include <sys/types.h>
+
 #include <array>
 #include <cstdint>
 #include <map>
@@ -17,7 +19,9 @@ namespace chaos {
 
 /// A fault's filters in kernel terms. Empty list: not narrowed by that.
 struct ClassifierRule {
-  bool by_socket = false;  ///< narrowed to the sockets of cgroups: see Classifier::set_cgroups
+  bool by_socket = false;   ///< narrowed to the sockets of cgroups or processes: see Classifier::set_cgroups
+  bool by_process = false;  ///< of these, to the sockets of processes: see ProcessSockets
+  std::vector<uid_t> uids;
   std::vector<chaos_prefix_key> peers;
   std::vector<std::uint16_t> remote_ports;
   std::vector<std::uint16_t> local_ports;
@@ -56,10 +60,12 @@ class Classifier {
   Status refresh(const Prefix& prefix);
   [[nodiscard]] std::uint64_t covering_mask(const Prefix& prefix) const;
 
+  Status install_uids(unsigned fault, const std::vector<uid_t>& uids);
   Status write_cgroup(std::uint64_t id, std::uint64_t mask);
   void count_level(unsigned level, int change);
 
   const SharedMaps& maps_;
+  std::map<uid_t, std::uint64_t> uid_masks_;
   std::map<std::uint64_t, std::uint64_t> cgroup_masks_;     ///< by id: faults that name it
   std::array<unsigned, CHAOS_MAX_CGROUP_LEVELS> levels_{};  ///< how many named cgroups lie at each depth
   std::array<std::vector<Cgroup>, CHAOS_MAX_FAULTS> cgroups_{};

@@ -92,16 +92,20 @@ Result<std::vector<Process>> list_user_processes(const std::filesystem::path& pr
   return all;
 }
 
-std::optional<WallTime> start_time(pid_t pid, const std::filesystem::path& proc) {
+std::optional<std::uint64_t> start_ticks(pid_t pid, const std::filesystem::path& proc) {
   const auto stat = proc::read_file(proc / std::to_string(pid) / "stat");
-  const auto boot = proc::read_file(proc / "stat");
-  if (!stat || !boot) return std::nullopt;
-  const auto boot_seconds = number_after("\n" + *boot, "\nbtime ", 0);
-  const std::size_t close = stat->rfind(')');
-  if (!boot_seconds || close == std::string::npos) return std::nullopt;
+  const std::size_t close = stat ? stat->rfind(')') : std::string::npos;
+  if (close == std::string::npos) return std::nullopt;
   // The 22nd field of the line is the 20th behind the name; numbers may be negative (a tty of -1 reads as 1).
-  const auto ticks = number_after(std::string_view(*stat).substr(close), ")", 18);
-  if (!ticks) return std::nullopt;
+  return number_after(std::string_view(*stat).substr(close), ")", 18);
+}
+
+std::optional<WallTime> start_time(pid_t pid, const std::filesystem::path& proc) {
+  const auto ticks = start_ticks(pid, proc);
+  const auto boot = proc::read_file(proc / "stat");
+  if (!ticks || !boot) return std::nullopt;
+  const auto boot_seconds = number_after("\n" + *boot, "\nbtime ", 0);
+  if (!boot_seconds) return std::nullopt;
   const auto per_second = static_cast<std::uint64_t>(sysconf(_SC_CLK_TCK));
   return WallTime(std::chrono::milliseconds(*boot_seconds * 1000 + *ticks * 1000 / per_second));
 }

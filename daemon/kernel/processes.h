@@ -34,6 +34,9 @@ struct Process {
 /// kInternal if `proc` cannot be read.
 [[nodiscard]] Result<std::vector<Process>> list_user_processes(const std::filesystem::path& proc = "/proc");
 
+/// When the process started, in clock ticks since boot: with the pid, its identity. Empty if it is gone.
+[[nodiscard]] std::optional<std::uint64_t> start_ticks(pid_t pid, const std::filesystem::path& proc = "/proc");
+
 /// When the process started; empty if it is gone. To 1/CLK_TCK s.
 [[nodiscard]] std::optional<WallTime> start_time(pid_t pid, const std::filesystem::path& proc = "/proc");
 

@@ -1,12 +1,14 @@
 #include "kernel/shared_maps.h"
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <memory>
 #include <tuple>
 
 namespace chaos {
@@ -33,12 +35,35 @@ constexpr std::array kMaps{
     MapSpec{"tallies", "tal", BPF_MAP_TYPE_ARRAY, 4, sizeof(chaos_tally), kPerCpu, BPF_F_MMAPABLE},
     MapSpec{"peers", "per", BPF_MAP_TYPE_LPM_TRIE, sizeof(chaos_prefix_key), 8, CHAOS_MAX_PREFIXES, BPF_F_NO_PREALLOC},
     MapSpec{"cgroups", "cgr", BPF_MAP_TYPE_HASH, 8, 8, CHAOS_MAX_CGROUPS, BPF_F_NO_PREALLOC},
+    MapSpec{"processes", "pro", BPF_MAP_TYPE_HASH, 4, 8, CHAOS_MAX_PROCESSES, BPF_F_NO_PREALLOC},
+    MapSpec{"uids", "uid", BPF_MAP_TYPE_HASH, 4, 8, CHAOS_MAX_UIDS, BPF_F_NO_PREALLOC},
     MapSpec{"protected_peers", "ppr", BPF_MAP_TYPE_LPM_TRIE, sizeof(chaos_prefix_key), 1, 1024, BPF_F_NO_PREALLOC},
     MapSpec{"protected_flows", "pfl", BPF_MAP_TYPE_HASH, sizeof(chaos_tuple), 1, CHAOS_MAX_PROTECTED_FLOWS,
             BPF_F_NO_PREALLOC},
     MapSpec{"flow_lines", "flo", BPF_MAP_TYPE_ARRAY, 4, sizeof(chaos_flow_line), CHAOS_FLOW_LINES, BPF_F_MMAPABLE},
     MapSpec{"spilled_flows", "spi", BPF_MAP_TYPE_LRU_HASH, 8, 4, CHAOS_MAX_SPILLED_FLOWS, 0},
 };
+
+struct BtfDeleter {
+  void operator()(btf* types) const { btf__free(types); }
+};
+
+/// Storage of sockets: the kernel wants to know the types of key and value.
+Result<UniqueFd> create_makers(const std::string& name) {
+  const std::unique_ptr<btf, BtfDeleter> types(btf__new_empty());
+  const int key = types ? btf__add_int(types.get(), "int", 4, BTF_INT_SIGNED) : -1;
+  const int word = types ? btf__add_int(types.get(), "unsigned int", 4, 0) : -1;
+  const int value = types ? btf__add_struct(types.get(), "chaos_maker", sizeof(chaos_maker)) : -1;
+  const bool built = key > 0 && word > 0 && value > 0 && btf__add_field(types.get(), "process", word, 0, 0) == 0 &&
+                     btf__add_field(types.get(), "pad", word, 32, 0) == 0 && btf__load_into_kernel(types.get()) == 0;
+  if (!built) return fail_errno("describe BPF map " + name);
+  LIBBPF_OPTS(bpf_map_create_opts, opts, .btf_fd = static_cast<__u32>(btf__fd(types.get())),
+              .btf_key_type_id = static_cast<__u32>(key), .btf_value_type_id = static_cast<__u32>(value),
+              .map_flags = BPF_F_NO_PREALLOC | BPF_F_CLONE);
+  UniqueFd map(bpf_map_create(BPF_MAP_TYPE_SK_STORAGE, name.c_str(), 4, sizeof(chaos_maker), 0, &opts));
+  if (!map.valid()) return fail_errno("create BPF map " + name);
+  return map;
+}
 
 template <class T>
 Status map_into(MappedArray<T>& target, int fd, std::size_t entries) {
@@ -76,6 +101,9 @@ Result<SharedMaps> SharedMaps::create(std::string_view tag) {
     if (!fd.valid()) return fail_errno("create BPF map " + name);
     maps.maps_.push_back({spec.bpf_name, std::move(fd)});
   }
+  auto makers = create_makers("chaos_" + std::string(tag) + "_mak");
+  if (!makers) return std::unexpected(makers.error());
+  maps.maps_.push_back({"makers", std::move(*makers)});
   Status status = map_into(maps.rules_, maps.fd_of("rules"), 1);
   if (status) status = map_into(maps.tallies_, maps.fd_of("tallies"), static_cast<std::size_t>(cpus));
   if (status) status = map_into(maps.budgets_, maps.fd_of("budgets"), CHAOS_MAX_FAULTS);

@@ -106,7 +106,11 @@ void describe(Plan& plan, bool classic_tc) {
     }
   }
   if (plan.reach.owners) {
-    for (const Cgroup& cgroup : plan.reach.owners->cgroups) summary.cgroups.push_back(cgroup.path);
+    const SocketOwners& owners = *plan.reach.owners;
+    for (const Cgroup& cgroup : owners.cgroups) {
+      if (!owners.by_process) summary.cgroups.push_back(cgroup.path);
+    }
+    for (const pid_t pid : owners.members) summary.processes.push_back(std::to_string(pid));
     if (plan.reach.owners->members.empty())
       plan.warnings.push_back(plan.reach.owners->name +
                               " has no processes now: what they send is hit once they are there");

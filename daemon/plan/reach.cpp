@@ -14,7 +14,6 @@ namespace chaos {
 namespace {
 
 constexpr std::array<std::string_view, 6> kPrimaryKeys{"service", "unit", "cgroup", "container", "pid", "interface"};
-constexpr std::array<std::string_view, 1> kLaterKeys{"pid"};
 
 /// Exactly one primary target; netns alone is one, and beside another it says where that one lives.
 Status check_primary(const KindSpec& kind, const TargetKeys& target) {
@@ -39,17 +38,7 @@ Status check_primary(const KindSpec& kind, const TargetKeys& target) {
     return fail(Errc::kInvalid, "no target", "target", "exactly one primary target",
                 "give service=NAME, cgroup=PATH, interface=NAME, netns=NAME, … (chaosctl: --target service=web)");
   }
-  if (!primaries.empty() && contains(kLaterKeys, primaries[0])) {
-    return fail(Errc::kUnsupported, fmt::format("target '{}' is not supported by this version", primaries[0]),
-                "target." + primaries[0], "service, unit, cgroup, container, interface or netns",
-                "aim at the cgroup of the process");
-  }
-  for (const std::string key : {"uid", "comm"}) {
-    if (!target.contains(key)) continue;
-    return fail(Errc::kUnsupported, fmt::format("filter '{}' is not supported by this version", key), "target." + key,
-                "peer, port, local-port, protocol, direction", "leave it out");
-  }
-  const bool by_socket = !primaries.empty() && primaries[0] != "interface";
+  const bool by_socket = target.contains("comm") || (!primaries.empty() && primaries[0] != "interface");
   if (by_socket ? !kind.targets.sockets : !kind.targets.interface) {
     const std::string key = primaries.empty() ? "netns" : primaries[0];
     return fail(Errc::kInvalid, fmt::format("{} cannot be aimed at target '{}'", kind.name, key), "target." + key);
@@ -106,80 +95,6 @@ void choose_directions(std::vector<PlannedInterface>& interfaces, Direction dire
   }
 }
 
-/// The value of a key that may be given once.
-Result<std::string> single(const TargetKeys& target, const std::string& key) {
-  const std::vector<std::string>& values = target.at(key);
-  if (values.size() == 1) return values.front();
-  return fail(Errc::kInvalid, fmt::format("more than one {}", key), "target." + key, "one for each scenario",
-              "start one scenario for each");
-}
-
-/// The processes that a primary target of sockets names.
-Result<ProcessSet> named_processes(const std::string& key, const std::string& name, const ServiceConfigs& services,
-                                   const std::vector<Process>& processes) {
-  if (key == "unit") return processes_of_unit(name, processes);
-  if (key == "container") return processes_of_container(name, processes);
-  const auto service = services.find(name);
-  if (service != services.end()) {
-    ProcessSet set = processes_of_service(service->second, processes);
-    set.name = fmt::format("service {} ({})", name, set.name);
-    return set;
-  }
-  std::vector<std::string> known;
-  for (const auto& [known_name, config] : services) known.push_back(known_name);
-  return fail(Errc::kNotFound, fmt::format("no service '{}' is configured", name), "target.service",
-              "a name below services: in the configuration",
-              known.empty() ? "none is configured" : fmt::format("configured are: {}", fmt::join(known, ", ")));
-}
-
-/// By path, whether or not something runs in it.
-Result<SocketOwners> owners_by_cgroup(const CgroupTree& tree, const std::string& path,
-                                      const std::vector<Process>& processes) {
-  auto cgroup = tree.get(path);
-  if (!cgroup) return std::unexpected(cgroup.error());
-  SocketOwners owners;
-  owners.name = "cgroup " + cgroup->path;
-  for (const Process& process : processes) {
-    if (cgroup_contains(cgroup->path, process.cgroup2)) owners.members.push_back(process.pid);
-  }
-  owners.cgroups.push_back(std::move(*cgroup));
-  return owners;
-}
-
-Result<SocketOwners> owners_by_name(const CgroupTree& tree, const std::string& key, const std::string& name,
-                                    const ServiceConfigs& services, const std::vector<Process>& processes) {
-  auto set = named_processes(key, name, services, processes);
-  if (!set) return std::unexpected(set.error());
-  if (!set->problem.empty()) {
-    return fail(Errc::kNotFound, fmt::format("{}: {}", set->name, set->problem), "target." + key, "something that runs",
-                "start it first; `chaosctl services` shows what runs");
-  }
-  SocketOwners owners;
-  owners.name = set->name;
-  owners.follow = true;
-  for (const std::string& path : set->cgroups) {
-    // One that has gone since the look at /proc is left out.
-    if (auto cgroup = tree.get(path)) owners.cgroups.push_back(std::move(*cgroup));
-  }
-  if (owners.cgroups.empty()) {
-    return fail(Errc::kUnsupported, fmt::format("{} has no cgroup of its own in the v2 tree", set->name),
-                "target." + key, "a target whose sockets can be told apart by their cgroup",
-                "aim at its network namespace (netns=PID), narrowed by local-port");
-  }
-  for (const Process* process : set->processes) owners.members.push_back(process->pid);
-  return owners;
-}
-
-Result<SocketOwners> find_owners(const TargetKeys& target, const std::string& key, const ServiceConfigs& services,
-                                 const std::vector<Process>& processes) {
-  const auto tree = CgroupTree::find();
-  if (!tree) return std::unexpected(tree.error());
-  const auto name = single(target, key);
-  if (!name) return std::unexpected(name.error());
-  return key == "cgroup" ? owners_by_cgroup(*tree, *name, processes)
-                         : owners_by_name(*tree, key, *name, services, processes);
-}
-
 /// The namespaces that `members` live in, each once. Those that end meanwhile are left out.
 std::vector<std::shared_ptr<const Netns>> namespaces_of(const std::vector<pid_t>& members,
                                                         const std::vector<Process>& processes) {
@@ -197,34 +112,74 @@ std::vector<std::shared_ptr<const Netns>> namespaces_of(const std::vector<pid_t>
   return list;
 }
 
-Result<Reach> reach_of_sockets(const TargetKeys& target, const std::string& key, const NetFilter& filter,
-                               const ServiceConfigs& services, const std::vector<Process>& processes) {
-  auto owners = find_owners(target, key, services, processes);
-  if (!owners) return std::unexpected(owners.error());
-  std::ranges::sort(owners->members);
-  owners->ingress = filter.direction != Direction::kEgress;
+/// A reach of owners: the interfaces of all namespaces that they live in, or of the one that the target names.
+Result<Reach> reach_of_owners(SocketOwners owners, const TargetKeys& target, const NetFilter& filter,
+                              const std::vector<Process>& processes) {
+  std::ranges::sort(owners.members);
+  owners.ingress = filter.direction != Direction::kEgress;
   Reach reach;
-  std::vector<std::shared_ptr<const Netns>> namespaces = namespaces_of(owners->members, processes);
+  std::vector<std::shared_ptr<const Netns>> namespaces = namespaces_of(owners.members, processes);
   if (target.contains("netns")) {
     auto given = open_netns(target);
     if (!given) return std::unexpected(given.error());
     namespaces = {std::move(*given)};
   }
+  const auto names = target.find("interface");
   for (auto& netns : namespaces) {
     if (filter.direction == Direction::kIngress) break;
-    auto interfaces = find_interfaces(*netns, {});
+    auto interfaces = find_interfaces(*netns, names == target.end() ? std::vector<std::string>{} : names->second);
     if (!interfaces) return std::unexpected(interfaces.error());
     for (PlannedInterface& planned : *interfaces) planned.egress = true;
     reach.networks.push_back({std::move(netns), std::move(*interfaces)});
   }
   reach.notes.emplace_back(
-      "a socket belongs to the cgroup that it was made in: those made by another (socket activation, an inherited "
-      "listener, before a move) are not hit");
+      owners.by_process
+          ? "a socket belongs to the process that made it, or that had it when the scenario began; what a listener "
+            "accepts belongs to who made the listener"
+          : "a socket belongs to the cgroup that it was made in: those made by another (socket activation, an "
+            "inherited "
+            "listener, before a move) are not hit");
   if (filter.direction == Direction::kBoth) {
     reach.notes.emplace_back("what members send to each other on this host is decided on twice: as sent, as received");
   }
-  reach.owners = std::move(*owners);
+  reach.owners = std::move(owners);
   return reach;
+}
+
+Result<Reach> reach_of_sockets(const TargetKeys& target, const std::string& key, const NetFilter& filter,
+                               const ServiceConfigs& services, const std::vector<Process>& processes) {
+  auto owners = find_owners(target, key, services, processes);
+  if (!owners) return std::unexpected(owners.error());
+  const auto comms = target.find("comm");
+  if (comms != target.end()) {
+    const std::set<pid_t> members(owners->members.begin(), owners->members.end());
+    owners = owners_by_comm(
+        comms->second, owners->name, [&](const Process& p) { return members.contains(p.pid); }, processes);
+    if (!owners) return std::unexpected(owners.error());
+  }
+  return reach_of_owners(std::move(*owners), target, filter, processes);
+}
+
+/// What arrives at an interface has no socket yet: only what is sent can be told by its owner.
+Status check_egress(const NetFilter& filter, const std::string& key) {
+  if (filter.direction == Direction::kEgress) return {};
+  return fail(Errc::kInvalid, fmt::format("what arrives at an interface belongs to no {} yet", key), "target." + key,
+              "direction=egress with such a target", "add direction=egress, or aim at service, unit, cgroup or pid");
+}
+
+/// Processes by name in a namespace.
+Result<Reach> reach_of_comm(const TargetKeys& target, const NetFilter& filter, const std::vector<Process>& processes) {
+  if (Status status = target.contains("interface") ? check_egress(filter, "comm") : Status(); !status) {
+    return std::unexpected(status.error());
+  }
+  const auto netns = open_netns(target);
+  if (!netns) return std::unexpected(netns.error());
+  const std::uint64_t inode = (*netns)->inode();
+  auto owners = owners_by_comm(
+      target.at("comm"), fmt::format("network namespace {}", inode),
+      [inode](const Process& p) { return p.netns == inode; }, processes);
+  if (!owners) return std::unexpected(owners.error());
+  return reach_of_owners(std::move(*owners), target, filter, processes);
 }
 
 Result<Reach> reach_of_network(const TargetKeys& target, const NetFilter& filter) {
@@ -250,6 +205,10 @@ Result<Reach> find_reach(const KindSpec& kind, const TargetKeys& target, const N
   for (const std::string_view key : kPrimaryKeys) {
     if (key == "interface" || !target.contains(std::string(key))) continue;
     return reach_of_sockets(target, std::string(key), filter, services, processes);
+  }
+  if (target.contains("comm")) return reach_of_comm(target, filter, processes);
+  if (Status status = filter.uids.empty() ? Status() : check_egress(filter, "uid"); !status) {
+    return std::unexpected(status.error());
   }
   return reach_of_network(target, filter);
 }

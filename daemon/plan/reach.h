@@ -10,13 +10,12 @@
 #include <vector>
 
 #include "base/result.h"
-#include "kernel/cgroup.h"
 #include "kernel/interfaces.h"
 #include "kernel/netns.h"
 #include "kernel/processes.h"
 #include "plan/kind_spec.h"
-#include "plan/process_set.h"
 #include "plan/services.h"
+#include "plan/socket_owners.h"
 #include "plan/target.h"
 
 namespace chaos {
@@ -32,16 +31,6 @@ struct PlannedNetwork {
   /// Open until the plan is dropped; a running fault must not keep it.
   std::shared_ptr<const Netns> netns;
   std::vector<PlannedInterface> interfaces;
-};
-
-/// Narrows a target to the sockets that were made in these cgroups and below them. What they send is seen at the
-/// interfaces, what they receive at the cgroups.
-struct SocketOwners {
-  std::string name;             ///< "unit nginx.service"
-  std::vector<Cgroup> cgroups;  ///< empty: the target does not run at the moment
-  std::vector<pid_t> members;   ///< processes in them, ascending
-  bool follow = false;          ///< it is known by a name, under which it may come back
-  bool ingress = false;         ///< what arrives is meant as well
 };
 
 struct Reach {

@@ -83,11 +83,12 @@ struct Counters {
 
 /// What the plan resolved, as text for people and scripts.
 struct PlanSummary {
-  std::string ownership;                          ///< "file_descriptor", ...
-  std::string mechanism;                          ///< "tcx egress and ingress, tail call"
-  std::vector<std::string> interfaces;            ///< "eth1 (ifindex 5) in netns 4026531840"
-  std::vector<std::string> cgroups;               ///< whose sockets alone are meant, by path; empty: all sockets
-  std::vector<std::string> peers;                 ///< resolved prefixes
+  std::string ownership;                ///< "file_descriptor", ...
+  std::string mechanism;                ///< "tcx egress and ingress, tail call"
+  std::vector<std::string> interfaces;  ///< "eth1 (ifindex 5) in netns 4026531840"
+  std::vector<std::string> cgroups;     ///< whose sockets alone are meant, by path; empty: all sockets
+  std::vector<std::string> processes;   ///< of the target, at the time of planning, if it is narrowed to sockets
+  std::vector<std::string> peers;       ///< resolved prefixes
   std::map<std::string, std::string> parameters;  ///< effective values, canonical
   std::vector<std::string> touches;               ///< "service nginx": what the blast radius counts
   std::string blast_radius;                       ///< its share, by itself: "0.33"

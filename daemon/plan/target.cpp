@@ -28,6 +28,7 @@ constexpr std::string_view kPort = "port";
 constexpr std::string_view kLocalPort = "local-port";
 constexpr std::string_view kProtocol = "protocol";
 constexpr std::string_view kDirection = "direction";
+constexpr std::string_view kUid = "uid";
 
 std::string field_of(std::string_view key) { return fmt::format("target.{}", key); }
 
@@ -143,6 +144,14 @@ Result<std::vector<unsigned>> parse_direction(const std::string& text) {
               "give one of these");
 }
 
+Result<std::vector<uid_t>> parse_uid(const std::string& text) {
+  const auto number = parse_unsigned(text);
+  // The highest one is -1: "no user" to the kernel.
+  if (number && *number < 0xffffffffU) return std::vector{static_cast<uid_t>(*number)};
+  return fail(Errc::kInvalid, fmt::format("\"{}\" is not a user id", text), {}, "a number below 4294967295",
+              "see `id -u NAME`");
+}
+
 /// All values of `key`, parsed, sorted and without repeats; nothing if the key is absent.
 template <class T>
 Result<std::vector<T>> parse_values(const TargetKeys& keys, std::string_view key,
@@ -256,7 +265,7 @@ std::string Prefix::str() const {
 bool is_target_key(std::string_view key) {
   constexpr std::array<std::string_view, 14> kKeys = {
       "service", "unit", "cgroup",   "container", "pid",      "interface", "netns",
-      kPeer,     kPort,  kLocalPort, kProtocol,   kDirection, "uid",       "comm",
+      kPeer,     kPort,  kLocalPort, kProtocol,   kDirection, kUid,        "comm",
   };
   return contains(kKeys, key);
 }
@@ -271,7 +280,11 @@ Result<NetFilter> parse_net_filter(const TargetKeys& keys) {
   const auto directions = parse_values(keys, kDirection, parse_direction);
   if (!directions) return std::unexpected(directions.error());
 
+  auto uids = parse_values(keys, kUid, parse_uid);
+  if (!uids) return std::unexpected(std::move(uids.error()));
+
   NetFilter filter;
+  filter.uids = std::move(*uids);
   filter.protocols = std::move(*protocols);
   filter.remote_ports = std::move(*remote_ports);
   filter.local_ports = std::move(*local_ports);

@@ -1,6 +1,8 @@
 // Target: what may be hit, as the request names it (not yet resolved). Values only; any thread.
 #pragma once
 
+#include <sys/types.h>
+
 #include <compare>
 #include <cstdint>
 #include <map>
@@ -43,18 +45,20 @@ struct NetFilter {
   std::vector<std::uint16_t> remote_ports;
   std::vector<std::uint16_t> local_ports;
   std::vector<std::uint8_t> protocols;
+  std::vector<uid_t> uids;
   Direction direction = Direction::kBoth;
 };
 
 /// Target keys that CONTRACT defines, whether or not this version supports them.
 [[nodiscard]] bool is_target_key(std::string_view key);
 
-/// Parses the narrowing keys (peer, port, local-port, protocol, direction) and leaves the others alone. The lists come
-/// sorted and without repeats.
+/// Parses the narrowing keys (peer, port, local-port, protocol, direction, uid) and leaves the others alone. The lists
+/// come sorted and without repeats.
 ///   peer        CIDR, address or host name; a name gives all its addresses of both families by getaddrinfo (blocks:
 ///               planner thread only); "service:NAME" is for peer_service.h
 ///   port, local-port   1 to 65535: one ("80"), a range ("8000-8010"), or a comma list of these; ranges are expanded
 ///   protocol    tcp, udp, icmp (ICMP and ICMPv6), icmpv6, or a number from 0 to 255
+///   uid         the number of a user, of the owner of the socket
 ///   direction   egress, ingress, both; egress and ingress together are both
 /// Errors have the field `target.KEY`: kInvalid; kNotFound for a name that does not resolve (kUnavailable if the
 /// resolver says to try again).

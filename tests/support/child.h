@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -54,6 +55,11 @@ class Child {
     siginfo_t info{};
     return pid_ > 0 && ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
            info.si_pid == 0;
+  }
+  /// To its stdin.
+  void write_line(const std::string& line) const {
+    const std::string text = line + "\n";
+    if (::write(input_.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) std::abort();
   }
   /// Until it ends by itself: its exit status, -1 if a signal ended it.
   [[nodiscard]] int wait() {

@@ -219,6 +219,9 @@ std::vector<BadRequest> bad_targets(const json& kind, const json& any_good) {
       {"unit", {{"no-such.service", 404}}},
       {"cgroup", {{"/no-such-cgroup", 404}, {"relative", 400}, {"/", 400}, {"/a/../b", 400}}},
       {"container", {{"name", 404}, {"0123456789abcdef", 404}}},
+      {"pid", {{"0", 400}, {"-1", 400}, {"x", 400}, {"4194305", 404}}},
+      {"uid", {{"root", 400}, {"-1", 400}, {"4294967295", 400}}},
+      {"comm", {{"no-such-process", 404}}},
       {"interface", {{"no-such-if", 404}}},
       {"netns", {{"no-such-netns", 404}, {"relative/path", 400}, {"/proc/self/ns/mnt", 400}, {"4194305", 404}}},
       {"peer", {{"10.0.0.0/33", 400}, {"10.0.0.1/8", 400}, {"fe80::1%lo", 400}, {"10.1", 400}}},
@@ -244,7 +247,6 @@ std::vector<BadRequest> bad_targets(const json& kind, const json& any_good) {
     for (const auto& [value, status] : kNoValues.at(key)) add("'" + value + "'", key, value, status);
   }
   add("unknown key", "planet", "mars", 400);
-  for (const char* later : {"pid", "uid", "comm"}) add("not supported by this version", later, "1", 501);
 
   json body = good;
   body["target"] = {{"port", "80"}};

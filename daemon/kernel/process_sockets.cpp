@@ -1,0 +1,212 @@
+#include "kernel/process_sockets.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <makers.skel.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <mutex>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "base/units.h"
+#include "kernel/bpf_compat.h"
+#include "kernel/cgroup.h"
+#include "kernel/processes.h"
+
+namespace chaos {
+namespace {
+
+constexpr std::chrono::milliseconds kFreePatience{1000};
+
+struct SkeletonDeleter {
+  void operator()(makers_bpf* skeleton) const { makers_bpf__destroy(skeleton); }
+};
+
+Status share_maps(makers_bpf& skeleton, const SharedMaps& maps) {
+  bpf_map* map = nullptr;
+  bpf_object__for_each_map(map, skeleton.obj) {
+    const int fd = maps.fd_of(bpf_map__name(map));
+    if (fd < 0) continue;
+    if (const int err = bpf_map__reuse_fd(map, fd); err != 0) {
+      return fail_errno(std::string("share BPF map ") + bpf_map__name(map), -err);
+    }
+  }
+  return {};
+}
+
+/// Marks one descriptor of the process if it is an internet socket.
+void mark_socket(int makers_fd, const UniqueFd& pidfd, pid_t pid, int number) {
+  const UniqueFd socket(static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd.get(), number, 0)));
+  int domain = 0;
+  socklen_t size = sizeof(domain);
+  if (!socket.valid() || ::getsockopt(socket.get(), SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0) return;
+  if (domain != AF_INET && domain != AF_INET6) return;
+  const chaos_maker maker{static_cast<__u32>(pid), 0};
+  const int key = socket.get();
+  bpf_map_update_elem(makers_fd, &key, &maker, BPF_ANY);
+}
+
+void mark_sockets(int makers_fd, pid_t pid) {
+  const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  if (!pidfd.valid()) return;
+  const std::filesystem::path directory = "/proc/" + std::to_string(pid) + "/fd";
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(directory, error), end; !error && entry != end;
+       entry.increment(error)) {
+    std::error_code ignored;
+    if (!std::filesystem::read_symlink(entry->path(), ignored).native().starts_with("socket:")) continue;
+    if (const auto number = parse_unsigned(entry->path().filename().native())) {
+      mark_socket(makers_fd, pidfd, pid, static_cast<int>(*number));
+    }
+  }
+}
+
+}  // namespace
+
+struct ProcessSockets::Impl {
+  const SharedMaps& maps;
+  std::string tag;
+  mutable std::mutex mutex;  ///< of what is loaded: the ids are asked for from other threads
+  std::unique_ptr<makers_bpf, SkeletonDeleter> skeleton;
+  std::vector<UniqueFd> links;
+  std::set<unsigned> faults;
+
+  [[nodiscard]] int table() const { return maps.fd_of("processes"); }
+
+  Status attach_programs() {
+    const auto tree = CgroupTree::find();
+    if (!tree) return std::unexpected(tree.error());
+    const auto root = tree->open_root();
+    if (!root) return std::unexpected(root.error());
+    bpf_program* program = nullptr;
+    bpf_object__for_each_program(program, skeleton->obj) {
+      const int fd = bpf_program__fd(program);
+      if (bpf_program__type(program) == BPF_PROG_TYPE_CGROUP_SOCK) {
+        auto link = cgroup_link_create(fd, root->get(), BPF_CGROUP_INET_SOCK_CREATE);
+        if (!link) return std::unexpected(link.error());
+        links.push_back(std::move(*link));
+      } else {
+        UniqueFd link(bpf_raw_tracepoint_open(nullptr, fd));
+        if (!link.valid()) return fail_errno("watch processes");
+        links.push_back(std::move(link));
+      }
+    }
+    return {};
+  }
+
+  Status start() {
+    if (!links.empty()) return {};
+    const std::scoped_lock lock(mutex);
+    skeleton.reset(makers_bpf__open());
+    if (!skeleton) return fail_errno("open the programs that watch sockets");
+    if (Status status = share_maps(*skeleton, maps); !status) return status;
+    if (const int err = makers_bpf__load(skeleton.get()); err != 0) {
+      return fail_errno("load the programs that watch sockets", -err);
+    }
+    return attach_programs();
+  }
+
+  void stop() {
+    std::vector<std::uint32_t> programs;
+    {
+      const std::scoped_lock lock(mutex);
+      if (!skeleton) return;
+      programs = ids();
+      links.clear();
+      skeleton.reset();
+    }
+    for (const std::uint32_t id : programs) (void)wait_for_program_end(id, kFreePatience);
+  }
+
+  [[nodiscard]] std::vector<std::uint32_t> ids() const {
+    std::vector<std::uint32_t> found;
+    if (!skeleton) return found;
+    bpf_program* program = nullptr;
+    bpf_object__for_each_program(program, skeleton->obj) found.push_back(bpf_program_id(bpf_program__fd(program)));
+    return found;
+  }
+
+  /// True if the process was not narrowed to already.
+  Result<bool> add(unsigned fault, pid_t pid) const {
+    const auto key = static_cast<__u32>(pid);
+    __u64 mask = 0;
+    (void)bpf_map_lookup_elem(table(), &key, &mask);
+    if ((mask >> fault & 1) != 0) return false;
+    mask |= 1ULL << fault;
+    if (bpf_map_update_elem(table(), &key, &mask, BPF_ANY) == 0) return true;
+    if (errno != E2BIG && errno != ENOSPC) return fail_errno("track a process");
+    return fail(Errc::kRefused, "too many processes are targets already", "target",
+                "at most " + std::to_string(CHAOS_MAX_PROCESSES) + " over all scenarios");
+  }
+
+  void clear(unsigned fault) const {
+    std::vector<__u32> keys;
+    __u32 key = 0;
+    for (const __u32* last = nullptr; bpf_map_get_next_key(table(), last, &key) == 0; last = &keys.back()) {
+      keys.push_back(key);
+    }
+    for (const __u32 process : keys) {
+      __u64 mask = 0;
+      if (bpf_map_lookup_elem(table(), &process, &mask) != 0) continue;
+      mask &= ~(1ULL << fault);
+      mask == 0 ? bpf_map_delete_elem(table(), &process) : bpf_map_update_elem(table(), &process, &mask, BPF_EXIST);
+    }
+  }
+};
+
+ProcessSockets::ProcessSockets(const SharedMaps& maps, std::string_view tag)
+    : impl_(new Impl{maps, std::string(tag), {}, {}, {}, {}}) {}
+ProcessSockets::~ProcessSockets() = default;
+ProcessSockets::ProcessSockets(ProcessSockets&&) noexcept = default;
+
+Status ProcessSockets::track(unsigned fault, const std::vector<pid_t>& processes) {
+  if (Status status = impl_->start(); !status) return status;
+  impl_->faults.insert(fault);
+  std::vector<pid_t> fresh = processes;
+  while (!fresh.empty()) {
+    std::vector<pid_t> added;
+    for (const pid_t pid : fresh) {
+      auto is_new = impl_->add(fault, pid);
+      if (!is_new) return std::unexpected(is_new.error());
+      if (*is_new) added.push_back(pid);
+    }
+    for (const pid_t pid : added) mark_sockets(impl_->maps.fd_of("makers"), pid);
+    // What these forked before they were tracked is found by looking once more; what they fork now, by the kernel.
+    fresh.clear();
+    const auto all = added.empty() ? Result<std::vector<Process>>(std::vector<Process>()) : list_user_processes();
+    if (!all) return std::unexpected(all.error());
+    for (const pid_t pid : added) {
+      const std::vector<pid_t> below = with_descendants(*all, pid);
+      std::ranges::copy_if(below, std::back_inserter(fresh), [pid](pid_t child) { return child != pid; });
+    }
+  }
+  return {};
+}
+
+void ProcessSockets::untrack(unsigned fault) {
+  if (impl_->faults.erase(fault) == 0) return;
+  impl_->clear(fault);
+  if (impl_->faults.empty()) impl_->stop();
+  // A fork that was under way may have copied the bit.
+  impl_->clear(fault);
+}
+
+std::vector<std::uint32_t> ProcessSockets::link_ids() const {
+  const std::scoped_lock lock(impl_->mutex);
+  std::vector<std::uint32_t> ids;
+  for (const UniqueFd& link : impl_->links) ids.push_back(bpf_link_id(link.get()));
+  return ids;
+}
+
+std::vector<std::uint32_t> ProcessSockets::program_ids() const {
+  const std::scoped_lock lock(impl_->mutex);
+  return impl_->ids();
+}
+
+}  // namespace chaos
