@@ -1,3 +1,4 @@
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <exception>
@@ -6,6 +7,8 @@
 #include "ctl/app.h"
 
 int main(int argc, char** argv) {
+  // Run by the front program: who looks at processes, or reads who called, knows it by that one's name.
+  (void)::prctl(PR_SET_NAME, "chaosctl");
   try {
     return chaos::ctl::run({argv + 1, argv + argc}, {std::cout, std::cerr, ::isatty(STDOUT_FILENO) == 1});
   } catch (const std::exception& error) {

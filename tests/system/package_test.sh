@@ -20,7 +20,7 @@ lintian --allow-root --fail-on error,warning "$deb" || fail 'lintian'
 
 dpkg-deb --extract "$deb" "$work/root"
 dpkg-deb --control "$deb" "$work/control"
-for file in usr/sbin/chaosd usr/bin/chaosctl usr/libexec/chaosd/chaosctl lib/systemd/system/chaosd.service lib/systemd/system/chaosd.socket \
+for file in usr/sbin/chaosd usr/bin/chaosctl usr/libexec/chaosd/chaosctl-main lib/systemd/system/chaosd.service lib/systemd/system/chaosd.socket \
   lib/systemd/system/chaosd-view.socket usr/lib/sysusers.d/chaosd.conf usr/lib/tmpfiles.d/chaosd.conf \
   etc/chaosd/chaosd.yaml usr/share/man/man8/chaosd.8.gz usr/share/man/man1/chaosctl.1.gz \
   usr/share/man/man5/chaosd.yaml.5.gz usr/share/bash-completion/completions/chaosctl \

@@ -63,7 +63,7 @@ fast_initramfs() {
   while IFS= read -r binary; do
     tree_file "$binary"
     strip --strip-debug "$tree$binary"
-  done < <(jq -r '.tests[].command[0]' "$directory/ctest.json" | sort -u; printf '%s\n' "$build"/{bin/chaosd,bin/chaosctl,libexec/chaosd/chaosctl})
+  done < <(jq -r '.tests[].command[0]' "$directory/ctest.json" | sort -u; printf '%s\n' "$build"/{bin/chaosd,bin/chaosctl,libexec/chaosd/chaosctl-main})
   printf 'root:x:0:0:root:/root:/bin/sh\nsshd:x:101:65534::/run/sshd:/usr/sbin/nologin\nnobody:x:65534:65534::/:/bin/sh\n' \
     >"$tree/etc/passwd"
   printf 'root:x:0:\nnogroup:x:65534:\n' >"$tree/etc/group"
