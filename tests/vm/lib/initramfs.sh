@@ -28,7 +28,7 @@ tree_file() {
     [[ -e $tree$library ]] && continue
     mkdir -p "$tree${library%/*}"
     cp -L "$library" "$tree$library"
-  done < <(ldd "$file" 2>/dev/null | grep -oE '/[^ ]+\.so[^ ]*' | sort -u)
+  done < <({ ldd "$file" 2>/dev/null || true; } | { grep -oE '/[^ ]+\.so[^ ]*' || true; } | sort -u)
 }
 
 # tree_program NAME...: by PATH, to where it really is.
