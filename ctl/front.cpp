@@ -45,8 +45,8 @@ void tell(int fd, std::string_view socket) {
   ::setenv(chaos::ctl::kSentVariable, text, 1);
 }
 
-/// Where chaosctl proper lies, seen from this program's own place: DIR/../libexec/chaosd/chaosctl-main. False: too long, or
-/// /proc is not there.
+/// Where chaosctl proper lies, seen from this program's own place: DIR/../libexec/chaosd/chaosctl-main. False: too
+/// long, or /proc is not there.
 bool find_proper(char* path, std::size_t size) {
   constexpr std::string_view kProper = "/../" CHAOS_LIBEXEC "/chaosd/chaosctl-main";
   const ssize_t length = ::readlink("/proc/self/exe", path, size);
