@@ -82,18 +82,6 @@ std::int32_t where_of(unsigned slot, chaos_direction direction) {
   return static_cast<std::int32_t>(slot << 1 | static_cast<unsigned>(direction));
 }
 
-Status reuse_shared_maps(packet_bpf& skeleton, const SharedMaps& maps) {
-  bpf_map* map = nullptr;
-  bpf_object__for_each_map(map, skeleton.obj) {
-    const int fd = maps.fd_of(bpf_map__name(map));
-    if (fd < 0) continue;
-    if (const int err = bpf_map__reuse_fd(map, fd); err != 0) {
-      return fail_errno(std::string("share BPF map ") + bpf_map__name(map), -err);
-    }
-  }
-  return {};
-}
-
 }  // namespace
 
 bool TcxHook::alive() const {
@@ -129,7 +117,7 @@ Result<PacketPrograms> PacketPrograms::load(const SharedMaps& maps, std::string_
   impl->tag = tag;
   impl->skeleton.reset(packet_bpf__open());
   if (!impl->skeleton) return fail_errno("open packet programs");
-  if (Status status = reuse_shared_maps(*impl->skeleton, maps); !status) return std::unexpected(status.error());
+  if (Status status = maps.share_with(*impl->skeleton->obj); !status) return std::unexpected(status.error());
   if (const int err = packet_bpf__load(impl->skeleton.get()); err != 0) {
     return fail_errno("load packet programs", -err);
   }

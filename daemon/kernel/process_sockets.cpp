@@ -28,18 +28,6 @@ struct SkeletonDeleter {
   void operator()(makers_bpf* skeleton) const { makers_bpf__destroy(skeleton); }
 };
 
-Status share_maps(makers_bpf& skeleton, const SharedMaps& maps) {
-  bpf_map* map = nullptr;
-  bpf_object__for_each_map(map, skeleton.obj) {
-    const int fd = maps.fd_of(bpf_map__name(map));
-    if (fd < 0) continue;
-    if (const int err = bpf_map__reuse_fd(map, fd); err != 0) {
-      return fail_errno(std::string("share BPF map ") + bpf_map__name(map), -err);
-    }
-  }
-  return {};
-}
-
 /// Marks one descriptor of the process if it is an internet socket.
 void mark_socket(int makers_fd, const UniqueFd& pidfd, pid_t pid, int number) {
   const UniqueFd socket(static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd.get(), number, 0)));
@@ -105,7 +93,7 @@ struct ProcessSockets::Impl {
     const std::scoped_lock lock(mutex);
     skeleton.reset(makers_bpf__open());
     if (!skeleton) return fail_errno("open the programs that watch sockets");
-    if (Status status = share_maps(*skeleton, maps); !status) return status;
+    if (Status status = maps.share_with(*skeleton->obj); !status) return status;
     if (const int err = makers_bpf__load(skeleton.get()); err != 0) {
       return fail_errno("load the programs that watch sockets", -err);
     }

@@ -26,19 +26,6 @@ Result<UniqueFd> make_slot_map(std::string_view tag, unsigned slot) {
   return map;
 }
 
-Status share_maps(refuse_bpf& skeleton, const SharedMaps& maps, int slot_map) {
-  bpf_map* map = nullptr;
-  bpf_object__for_each_map(map, skeleton.obj) {
-    const std::string_view name = bpf_map__name(map);
-    const int fd = name == "call_slot" ? slot_map : maps.fd_of(name);
-    if (fd < 0) continue;
-    if (const int err = bpf_map__reuse_fd(map, fd); err != 0) {
-      return fail_errno("share BPF map " + std::string(name), -err);
-    }
-  }
-  return {};
-}
-
 }  // namespace
 
 struct RefuseHook::Impl {
@@ -69,7 +56,7 @@ Result<RefuseHook> RefuseHook::attach(const SharedMaps& maps, std::string_view t
   impl->slot_map = std::move(*slot_map);
   impl->skeleton.reset(refuse_bpf__open());
   if (!impl->skeleton) return fail_errno("open the programs that refuse calls");
-  Status status = share_maps(*impl->skeleton, maps, impl->slot_map.get());
+  Status status = maps.share_with(*impl->skeleton->obj, {{"call_slot", impl->slot_map.get()}});
   if (!status) return std::unexpected(status.error());
   if (const int err = refuse_bpf__load(impl->skeleton.get()); err != 0) {
     return fail_errno("load the programs that refuse calls", -err);

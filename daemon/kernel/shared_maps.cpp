@@ -175,6 +175,20 @@ std::uint64_t SharedMaps::read_seen(unsigned slot, unsigned direction) const {
   return sum;
 }
 
+Status SharedMaps::share_with(bpf_object& object, const std::map<std::string_view, int>& more) const {
+  bpf_map* map = nullptr;
+  bpf_object__for_each_map(map, &object) {
+    const std::string_view name = bpf_map__name(map);
+    const auto given = more.find(name);
+    const int fd = given != more.end() ? given->second : fd_of(name);
+    if (fd < 0) continue;
+    if (const int err = bpf_map__reuse_fd(map, fd); err != 0) {
+      return fail_errno("share BPF map " + std::string(name), -err);
+    }
+  }
+  return {};
+}
+
 std::vector<std::uint32_t> SharedMaps::ids() const {
   std::vector<std::uint32_t> ids;
   for (const Entry& entry : maps_) {

@@ -5,6 +5,7 @@
 
 #include <bitset>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,6 +14,8 @@
 #include "base/unique_fd.h"
 #include "bpf/chaos_abi.h"
 #include "kernel/mapped_array.h"
+
+struct bpf_object;
 
 namespace chaos {
 
@@ -49,6 +52,9 @@ class SharedMaps {
   [[nodiscard]] int protected_flows_fd() const { return fd_of("protected_flows"); }
   /// Map of a skeleton by its name in BPF C; -1 if it is none of ours.
   [[nodiscard]] int fd_of(std::string_view bpf_name) const;
+  /// Makes an opened object that is not loaded yet use these maps for its own of the same names, and `more` (by name).
+  /// Error: kInternal with the map's name.
+  Status share_with(bpf_object& object, const std::map<std::string_view, int>& more = {}) const;
   /// Kernel ids of all maps, for residue.
   [[nodiscard]] std::vector<std::uint32_t> ids() const;
 
