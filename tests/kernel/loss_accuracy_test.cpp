@@ -27,20 +27,6 @@ json loss_request(const VethPair& net, bool egress, std::string_view probability
           {"duration", "120s"}};
 }
 
-/// Drops of this host's softirq backlog (second column of softnet_stat), summed over CPUs.
-std::uint64_t softnet_drops() {
-  std::ifstream file("/proc/net/softnet_stat");
-  std::uint64_t sum = 0;
-  for (std::string line; std::getline(file, line);) {
-    std::istringstream fields(line);
-    std::string processed;
-    std::string dropped;
-    fields >> processed >> dropped;
-    sum += std::stoull(dropped, nullptr, 16);
-  }
-  return sum;
-}
-
 /// Upper tail of the chi-square distribution (Wilson and Hilferty 1931; good to 1e-3 for k >= 10).
 double chi_square_p(double x, double k) {
   const double z = (std::cbrt(x / k) - (1 - 2 / (9 * k))) / std::sqrt(2 / (9 * k));

@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <numeric>
+#include <optional>
 #include <random>
 
 #include "loss_support.h"
+#include "support/time_scale.h"
 
 namespace chaos::test {
 namespace {
@@ -30,12 +32,21 @@ std::vector<FlowSpec> flows_of(std::size_t count, std::uint64_t packets) {
   return flows;
 }
 
-/// Runs the flows under one scenario and checks that all packets are accounted for.
+/// Runs the flows under one scenario and checks that all packets are accounted for. Where the kernel itself ran out of
+/// room for some, the run says nothing about the others: it is made again.
 std::vector<FlowResult> run_under(const VethPair& net, const Daemon& daemon, const json& request,
                                   const std::vector<FlowSpec>& flows) {
-  const json started = daemon.run_scenario(request);
-  std::vector<FlowResult> results = run_flows(net, flows);
-  const Sums sums(daemon.stop_scenario(started.at("id")));
+  constexpr int kTries = 10;
+  std::vector<FlowResult> results;
+  std::optional<Sums> last;
+  for (int i = 0; i < kTries; ++i) {
+    const std::uint64_t drops_before = softnet_drops();
+    const json started = daemon.run_scenario(request);
+    results = run_flows(net, flows);
+    last.emplace(daemon.stop_scenario(started.at("id")));
+    if (softnet_drops() == drops_before) break;
+  }
+  const Sums& sums = *last;
   std::uint64_t missing = 0;
   for (const FlowResult& result : results) {
     EXPECT_EQ(result.refused, 0U);
@@ -115,7 +126,7 @@ class LossGilbertElliott : public testing::TestWithParam<Gilbert> {};
 
 TEST_P(LossGilbertElliott, SharesAndBurstsAreAsTheorySays) {
   const Gilbert model = GetParam();
-  const std::uint64_t packets = full_size() ? 200'000 : 20'000;
+  const std::uint64_t packets = full_size() ? 200'000 : time_scale() > 1 ? 5'000 : 20'000;
   const Figures theory = expected(model);
   const Figures sigma = scatter(model, packets);
   const VethPair net("gilbert");

@@ -2,7 +2,9 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <fstream>
 #include <functional>
+#include <sstream>
 #include <stdexcept>
 #include <thread>
 #include <tuple>
@@ -83,6 +85,19 @@ std::vector<FlowResult> run_flows(const VethPair& net, const std::vector<FlowSpe
     if (!error.empty()) throw std::runtime_error(error);
   }
   return results;
+}
+
+std::uint64_t softnet_drops() {
+  std::ifstream file("/proc/net/softnet_stat");
+  std::uint64_t sum = 0;
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream fields(line);
+    std::string processed;
+    std::string dropped;
+    fields >> processed >> dropped;
+    sum += std::stoull(dropped, nullptr, 16);
+  }
+  return sum;
 }
 
 double deviation(std::uint64_t lost, std::uint64_t sent, double p) {

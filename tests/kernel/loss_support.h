@@ -46,6 +46,9 @@ struct FlowSpec {
 /// more comes.
 std::vector<FlowResult> run_flows(const VethPair& net, const std::vector<FlowSpec>& flows);
 
+/// Drops of this host's softirq backlog (second column of softnet_stat), summed over CPUs.
+[[nodiscard]] std::uint64_t softnet_drops();
+
 /// Deviation of `lost` of `sent` from probability p, in standard deviations of the binomial.
 double deviation(std::uint64_t lost, std::uint64_t sent, double p);
 

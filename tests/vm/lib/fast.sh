@@ -2,7 +2,7 @@
 # The fast guest: what ctest runs under a label ("kernel" unless asked for another), on another kernel. Commands, names
 # and limits are ctest's.
 
-fast_limit_s=${CHAOS_VM_LIMIT:-600}
+fast_limit_s=${CHAOS_VM_LIMIT:-1200}
 
 # What those tests start, beyond busybox.
 fast_programs=(
