@@ -167,8 +167,9 @@ static __always_inline bool happens(__u32 hash, __u32 probability)
 	return hash < probability || probability == CHAOS_ALWAYS32;
 }
 
-/* How often a packet may lose the race for its flow's state against other CPUs before it is let through. */
-#define GILBERT_TRIES 128
+/* How often a packet may lose the race for its flow's state against other CPUs before it is let through. Each try costs
+ * the verifier: 128 of them took it half a second for each program. */
+#define GILBERT_TRIES 16
 
 /* The state of a flow behind its k-th packet follows from seed, flow and k alone. State and number move together, in
  * one exchange: each number is given once, and with the state that belongs to it. */
@@ -196,6 +197,16 @@ static __noinline bool decide_gilbert(const struct chaos_fault *fault, __u64 flo
 			return happens(hash >> 32, bad ? fault->of.gilbert.bad_loss : fault->of.gilbert.good_loss);
 	}
 	return false;
+}
+
+/* True if the fault refuses this call: by the models that know nothing but the far end. */
+static __always_inline bool decide_call(const struct chaos_fault *fault, const struct packet *p, __u64 *flow)
+{
+	if (!*flow)
+		*flow = flow_hash(p);
+	if (fault->model == CHAOS_MODEL_PER_PEER)
+		return decide_per_peer(fault, p, *flow, CHAOS_EGRESS);
+	return decide_random(fault, *flow);
 }
 
 /* True if the fault takes this packet. `flow` is filled on first use: 0 means not yet computed. */

@@ -52,7 +52,7 @@ __noinline int refuse_by_fault(struct call *c, __u32 index)
 	} else if (protected_transport(page, c->packet.protocol, 0, c->packet.destination_port) ||
 		   protected_peer(page, &c->packet, CHAOS_EGRESS)) {
 		count(&counters->spared_protected);
-	} else if (!decide(fault, &c->packet, &c->flow, CHAOS_EGRESS)) {
+	} else if (!decide_call(fault, &c->packet, &c->flow)) {
 		count(&counters->not_sampled);
 	} else if (!gate_budget(index, fault)) {
 		count(&counters->spared_budget);
