@@ -43,6 +43,8 @@ constexpr std::chrono::milliseconds kWatchPeriod{250};
 constexpr std::chrono::seconds kProtectionAge{10};
 /// A target that is known by name may be away for this long: a restart, a failed start and another try.
 constexpr std::chrono::seconds kComeBackWithin{10};
+/// A look takes no more than this part of a core.
+constexpr int kFollowShare = 20;
 /// An active scenario that has matched nothing for this long says so.
 constexpr std::chrono::seconds kSilentAfter{5};
 
@@ -430,7 +432,7 @@ void Scenarios::watch_targets() {
 }
 
 void Scenarios::follow_targets() {
-  if (following_) return;
+  if (following_ || std::chrono::steady_clock::now() < follow_after_) return;
   std::vector<Followed> all;
   for (const auto& [id, entry] : entries_) {
     if (!entry.fault || entry.record.state != State::kActive || !entry.by_socket) continue;
@@ -439,11 +441,17 @@ void Scenarios::follow_targets() {
   if (all.empty()) return;
   following_ = true;
   worker_.post([this, all = std::move(all), policy = policy_] {
-    loop_.post([this, sightings = chaos::follow_targets(all, policy->services)] {
-      following_ = false;
-      for (const Sighting& sighting : sightings) seen(sighting);
-    });
+    const auto began = std::chrono::steady_clock::now();
+    auto sightings = chaos::follow_targets(all, policy->services);
+    const auto took = std::chrono::steady_clock::now() - began;
+    loop_.post([this, sightings = std::move(sightings), took] { looked(sightings, took); });
   });
+}
+
+void Scenarios::looked(const std::vector<Sighting>& sightings, std::chrono::steady_clock::duration took) {
+  following_ = false;
+  follow_after_ = std::chrono::steady_clock::now() + kFollowShare * took;
+  for (const Sighting& sighting : sightings) seen(sighting);
 }
 
 void Scenarios::seen(const Sighting& sighting) {

@@ -113,6 +113,7 @@ class Scenarios {
   void finish(const std::string& id);
   void watch_targets();
   void follow_targets();
+  void looked(const std::vector<Sighting>& sightings, std::chrono::steady_clock::duration took);
   void seen(const Sighting& sighting);
   [[nodiscard]] Status check_up() const;
   [[nodiscard]] Brakes brakes() const { return {latch_.engaged(), audit_broken_}; }
@@ -131,8 +132,9 @@ class Scenarios {
   std::function<void()> shut_down_done_;
   bool shutting_down_ = false;
   EventLoop::SourcePtr watch_;
-  bool following_ = false;                             ///< the worker is at it
-  std::map<std::string, Entry, std::less<>> entries_;  ///< what waits or runs, by ULID: in order of creation
+  bool following_ = false;                                ///< the worker is at it
+  std::chrono::steady_clock::time_point follow_after_{};  ///< a look at a large host is not taken more often than this
+  std::map<std::string, Entry, std::less<>> entries_;     ///< what waits or runs, by ULID: in order of creation
 };
 
 }  // namespace chaos

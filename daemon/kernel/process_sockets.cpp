@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <mutex>
 #include <set>
@@ -28,31 +29,37 @@ struct SkeletonDeleter {
   void operator()(makers_bpf* skeleton) const { makers_bpf__destroy(skeleton); }
 };
 
-/// Marks one descriptor of the process if it is an internet socket.
-void mark_socket(int makers_fd, const UniqueFd& pidfd, pid_t pid, int number) {
+/// Marks one descriptor of the process if it is an internet socket; one that is gone by now is none.
+Status mark_socket(int makers_fd, const UniqueFd& pidfd, pid_t pid, int number) {
   const UniqueFd socket(static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd.get(), number, 0)));
+  if (!socket.valid() && errno == EPERM) {
+    return fail(Errc::kDenied, "the sockets of process " + std::to_string(pid) + " may not be looked at", "target",
+                "CAP_SYS_PTRACE, and pidfd_getfd in the unit's SystemCallFilter");
+  }
   int domain = 0;
   socklen_t size = sizeof(domain);
-  if (!socket.valid() || ::getsockopt(socket.get(), SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0) return;
-  if (domain != AF_INET && domain != AF_INET6) return;
+  if (!socket.valid() || ::getsockopt(socket.get(), SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0) return {};
+  if (domain != AF_INET && domain != AF_INET6) return {};
   const chaos_maker maker{static_cast<__u32>(pid), 0};
   const int key = socket.get();
-  bpf_map_update_elem(makers_fd, &key, &maker, BPF_ANY);
+  if (bpf_map_update_elem(makers_fd, &key, &maker, BPF_ANY) != 0) return fail_errno("mark a socket");
+  return {};
 }
 
-void mark_sockets(int makers_fd, pid_t pid) {
+Status mark_sockets(int makers_fd, pid_t pid) {
   const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  if (!pidfd.valid()) return;
+  if (!pidfd.valid()) return {};
   const std::filesystem::path directory = "/proc/" + std::to_string(pid) + "/fd";
   std::error_code error;
   for (std::filesystem::directory_iterator entry(directory, error), end; !error && entry != end;
        entry.increment(error)) {
     std::error_code ignored;
     if (!std::filesystem::read_symlink(entry->path(), ignored).native().starts_with("socket:")) continue;
-    if (const auto number = parse_unsigned(entry->path().filename().native())) {
-      mark_socket(makers_fd, pidfd, pid, static_cast<int>(*number));
-    }
+    const auto number = parse_unsigned(entry->path().filename().native());
+    if (!number) continue;
+    if (Status status = mark_socket(makers_fd, pidfd, pid, static_cast<int>(*number)); !status) return status;
   }
+  return {};
 }
 
 }  // namespace
@@ -164,7 +171,9 @@ Status ProcessSockets::track(unsigned fault, const std::vector<pid_t>& processes
       if (!is_new) return std::unexpected(is_new.error());
       if (*is_new) added.push_back(pid);
     }
-    for (const pid_t pid : added) mark_sockets(impl_->maps.fd_of("makers"), pid);
+    for (const pid_t pid : added) {
+      if (Status status = mark_sockets(impl_->maps.fd_of("makers"), pid); !status) return status;
+    }
     // What these forked before they were tracked is found by looking once more; what they fork now, by the kernel.
     fresh.clear();
     const auto all = added.empty() ? Result<std::vector<Process>>(std::vector<Process>()) : list_user_processes();

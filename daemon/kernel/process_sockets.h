@@ -25,7 +25,8 @@ class ProcessSockets {
 
   /// Narrows `fault` to the sockets of these processes and of what they fork, beside those that it is narrowed to
   /// already. Processes that end meanwhile are left out. Errors: kUnsupported (a kernel or cgroup tree that does not
-  /// serve), kRefused (the table is full), kInternal; then it may be narrowed to some of them.
+  /// serve), kRefused (the table is full), kDenied (their descriptors may not be looked at), kInternal; then it may be
+  /// narrowed to some of them.
   Status track(unsigned fault, const std::vector<pid_t>& processes);
   /// No process any more. Call it once no packet is decided on for the fault.
   void untrack(unsigned fault);

@@ -256,7 +256,8 @@ TEST(ScenarioSchema, UsesTheContractsTerms) {
 TEST(KindSchema, SpreadsPresetsOverFiveSeverities) {
   const json kind = to_json(full_kind(), json::object());
   EXPECT_EQ(kind["name"], "packet_loss");
-  EXPECT_EQ(kind["targets"], (json{"interface", "netns", "peer", "port", "local-port", "protocol", "direction", "uid"}));
+  EXPECT_EQ(kind["targets"],
+            (json{"interface", "netns", "peer", "port", "local-port", "protocol", "direction", "uid"}));
   EXPECT_EQ(kind["features"], (json{"tcx"}));
   const json& parameter = kind["parameters"][0];
   EXPECT_EQ(parameter["severity"].size(), 5U);
