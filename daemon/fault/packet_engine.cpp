@@ -93,6 +93,7 @@ Result<unsigned> PacketEngine::prepare(const Plan& plan, const chaos_fault& para
     const std::scoped_lock lock(mutex_);
     active_[*index].before = maps_.read_counters(*index);
     active_[*index].by_socket = plan.reach.owners.has_value();
+    active_[*index].by_process = plan.reach.owners && plan.reach.owners->by_process;
     active_[*index].refuses_calls = fault.refuse_errno != 0;
   }
   Status status = classifier_.install(*index, to_rule(plan));
@@ -181,6 +182,16 @@ Status PacketEngine::attach(const Reach& reach, unsigned fault) {
 }
 
 Status PacketEngine::follow(unsigned fault, const Reach& reach) {
+  bool by_process = false;
+  {
+    const std::scoped_lock lock(mutex_);
+    by_process = active_[fault].by_process;
+  }
+  // The rule is for the one way of telling sockets apart: at the other one's places it would let everybody's through.
+  if (reach.owners && !reach.owners->cgroups.empty() && reach.owners->by_process != by_process) {
+    return fail(Errc::kUnsupported,
+                "the target's sockets were told by its cgroup and now by its processes, or the reverse");
+  }
   Status status = attach(reach, fault);
   detach(fault, [&](const Slot& slot, chaos_direction direction) {
     const auto& hook = slot.hooks[direction];

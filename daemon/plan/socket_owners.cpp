@@ -103,11 +103,15 @@ Result<SocketOwners> owners_by_name(const CgroupTree& tree, const std::string& k
     // One that has gone since the look at /proc is left out.
     if (auto cgroup = tree.get(path)) owners.cgroups.push_back(std::move(*cgroup));
   }
-  if (owners.cgroups.empty()) {
+  if (set->cgroups.empty()) {
     // A pid file, a process name, or a place that v1 alone knows.
     auto by_process = owners_by_processes(tree, set->name, std::move(pids), processes);
     if (by_process) by_process->follow = true;
     return by_process;
+  }
+  if (owners.cgroups.empty()) {
+    return fail(Errc::kNotFound, fmt::format("{}: its cgroup has just gone", set->name), "target." + key, {},
+                "try again");
   }
   owners.name = set->name;
   owners.follow = true;
