@@ -88,6 +88,11 @@ Status refine(Plan& plan) {
     return fail(Errc::kInvalid, "reject answers what the target sends, and direction=ingress leaves that alone",
                 "target.direction", "egress or both", "leave out direction, or choose mode=blackhole");
   }
+  if (*mode == kReject && plan.request.target.contains("netns")) {
+    return fail(Errc::kInvalid, "calls are refused wherever the target makes them", "target.netns",
+                "no netns with mode=reject", "leave out netns, or choose mode=blackhole");
+  }
+  if (*mode == kReject) plan.reach.notes.emplace_back("calls are refused by links at the target's cgroups");
   if (!plan.filter.peers.empty()) choose_peers(plan, *share);
   return {};
 }

@@ -74,7 +74,7 @@ class Classifier {
 };
 
 /// Waits until every packet that was being classified at the call has left its program (membarrier(2) with
-/// MEMBARRIER_CMD_GLOBAL is synchronize_rcu; tc programs run under RCU). About 10..30 ms. Worker thread.
+/// MEMBARRIER_CMD_GLOBAL is synchronize_rcu; our programs run under RCU). About 10..30 ms. Worker thread.
 void wait_for_packets_in_flight();
 
 }  // namespace chaos

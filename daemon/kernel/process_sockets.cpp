@@ -3,6 +3,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <makers.skel.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@
 #include "base/units.h"
 #include "kernel/bpf_compat.h"
 #include "kernel/cgroup.h"
+#include "kernel/classifier.h"
 #include "kernel/processes.h"
 
 namespace chaos {
@@ -46,9 +48,13 @@ Status mark_socket(int makers_fd, const UniqueFd& pidfd, pid_t pid, int number) 
   return {};
 }
 
-Status mark_sockets(int makers_fd, pid_t pid) {
-  const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  if (!pidfd.valid()) return {};
+/// A zombie has ended as well: nothing tells any more when its number becomes another's.
+bool has_ended(const UniqueFd& pidfd) {
+  pollfd waited{pidfd.get(), POLLIN, 0};
+  return ::poll(&waited, 1, 0) != 0;
+}
+
+Status mark_sockets(int makers_fd, const UniqueFd& pidfd, pid_t pid) {
   const std::filesystem::path directory = "/proc/" + std::to_string(pid) + "/fd";
   std::error_code error;
   for (std::filesystem::directory_iterator entry(directory, error), end; !error && entry != end;
@@ -127,14 +133,34 @@ struct ProcessSockets::Impl {
     return found;
   }
 
-  /// True if the process was not narrowed to already.
+  /// True if the process lives and was not narrowed to already; its sockets are marked then.
   Result<bool> add(unsigned fault, pid_t pid) const {
+    const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    if (!pidfd.valid()) return false;
+    auto added = enter(fault, pid);
+    if (!added || !*added) return added;
+    // From here on the kernel takes it out when it ends; it may have ended before.
+    if (has_ended(pidfd)) {
+      const auto key = static_cast<__u32>(pid);
+      bpf_map_delete_elem(table(), &key);
+      return false;
+    }
+    if (Status status = mark_sockets(maps.fd_of("makers"), pidfd, pid); !status) return std::unexpected(status.error());
+    return true;
+  }
+
+  /// The process's entry in the table. Programs add entries, of what is forked, and take them out, of what has ended:
+  /// neither is overwritten.
+  Result<bool> enter(unsigned fault, pid_t pid) const {
     const auto key = static_cast<__u32>(pid);
-    __u64 mask = 0;
-    (void)bpf_map_lookup_elem(table(), &key, &mask);
-    if ((mask >> fault & 1) != 0) return false;
-    mask |= 1ULL << fault;
-    if (bpf_map_update_elem(table(), &key, &mask, BPF_ANY) == 0) return true;
+    for (;;) {
+      __u64 mask = 0;
+      const bool there = bpf_map_lookup_elem(table(), &key, &mask) == 0;
+      if ((mask >> fault & 1) != 0) return false;
+      mask |= 1ULL << fault;
+      if (bpf_map_update_elem(table(), &key, &mask, there ? BPF_EXIST : BPF_NOEXIST) == 0) return true;
+      if (errno != EEXIST && errno != ENOENT) break;
+    }
     if (errno != E2BIG && errno != ENOSPC) return fail_errno("track a process");
     return fail(Errc::kRefused, "too many processes are targets already", "target",
                 "at most " + std::to_string(CHAOS_MAX_PROCESSES) + " over all scenarios");
@@ -171,9 +197,6 @@ Status ProcessSockets::track(unsigned fault, const std::vector<pid_t>& processes
       if (!is_new) return std::unexpected(is_new.error());
       if (*is_new) added.push_back(pid);
     }
-    for (const pid_t pid : added) {
-      if (Status status = mark_sockets(impl_->maps.fd_of("makers"), pid); !status) return status;
-    }
     // What these forked before they were tracked is found by looking once more; what they fork now, by the kernel.
     fresh.clear();
     const auto all = added.empty() ? Result<std::vector<Process>>(std::vector<Process>()) : list_user_processes();
@@ -191,6 +214,7 @@ void ProcessSockets::untrack(unsigned fault) {
   impl_->clear(fault);
   if (impl_->faults.empty()) impl_->stop();
   // A fork that was under way may have copied the bit.
+  wait_for_packets_in_flight();
   impl_->clear(fault);
 }
 

@@ -157,6 +157,11 @@ Result<Reach> reach_of_sockets(const TargetKeys& target, const std::string& key,
         comms->second, owners->name, [&](const Process& p) { return members.contains(p.pid); }, processes);
     if (!owners) return std::unexpected(owners.error());
   }
+  // What they receive is seen at their cgroup, in whatever namespace.
+  if (target.contains("netns") && filter.direction != Direction::kEgress) {
+    return fail(Errc::kInvalid, fmt::format("what arrives for {} cannot be told by its namespace", owners->name),
+                "target.netns", "direction=egress beside such a target", "add direction=egress, or leave netns out");
+  }
   return reach_of_owners(std::move(*owners), target, filter, processes);
 }
 
