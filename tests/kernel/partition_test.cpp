@@ -12,6 +12,7 @@
 
 #include "loss_support.h"
 #include "support/cgroup.h"
+#include "support/observe.h"
 #include "support/time_scale.h"
 
 namespace chaos::test {
@@ -278,6 +279,25 @@ TEST_F(Partition, ANamespaceIsCutOffAsAWhole) {
   EXPECT_EQ(connect_from(bystander_, net_.left, "10.77.0.2").error, 0);
 }
 
+TEST_F(Partition, RejectEndsWithTheBrakeAndWithTheDaemon) {
+  const json asked = request({{"service", "web"}, {"peer", "service:store"}}, {{"mode", "reject"}});
+  (void)daemon_.run_scenario(asked);
+  ASSERT_EQ(connect_from(web_, net_.left, "10.77.0.2").error, EHOSTUNREACH);
+  ASSERT_EQ(daemon_.post("/api/chaos/emergency-stop").status, 200);
+  EXPECT_EQ(connect_from(web_, net_.left, "10.77.0.2").error, 0);
+  ASSERT_TRUE(eventually([&] { return daemon_.post("/api/chaos/rearm").status == 200; }));
+  (void)daemon_.run_scenario(asked);
+  ASSERT_EQ(connect_from(web_, net_.left, "10.77.0.2").error, EHOSTUNREACH);
+  const BpfObjects objects = bpf_objects_of(daemon_.pid());
+  // Hung: its lease runs out. Dead: nothing is left.
+  daemon_.signal(SIGSTOP);
+  EXPECT_TRUE(eventually([&] { return connect_from(web_, net_.left, "10.77.0.2").error == 0; }));
+  daemon_.signal(SIGKILL);
+  (void)daemon_.wait();
+  EXPECT_EQ(connect_from(web_, net_.left, "10.77.0.2").error, 0);
+  EXPECT_TRUE(eventually([&] { return still_there(objects).empty(); }));
+}
+
 TEST_F(Partition, WhatCannotBeIsRefusedWithItsField) {
   const auto refusal = [&](json target, json parameters) {
     const Response answer = daemon_.post("/api/chaos/scenarios", request(std::move(target), std::move(parameters)));
@@ -285,6 +305,10 @@ TEST_F(Partition, WhatCannotBeIsRefusedWithItsField) {
   };
   const json reject{{"mode", "reject"}};
   EXPECT_EQ(refusal({{"netns", net_.left.name()}}, reject), std::pair(400L, std::string("parameters.mode")));
+  EXPECT_EQ(refusal({{"service", "web"}, {"netns", net_.left.name()}}, json::object()),
+            std::pair(400L, std::string("target.netns")));
+  EXPECT_EQ(refusal({{"service", "web"}, {"netns", net_.left.name()}, {"direction", "egress"}}, reject),
+            std::pair(400L, std::string("target.netns")));
   EXPECT_EQ(refusal({{"service", "web"}, {"direction", "ingress"}}, reject),
             std::pair(400L, std::string("target.direction")));
   EXPECT_EQ(refusal({{"service", "web"}}, {{"errno", "EIO"}, {"mode", "reject"}}),
