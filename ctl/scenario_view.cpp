@@ -123,7 +123,7 @@ Colour state_colour(std::string_view state) {
 
 std::string state_text(const Json& scenario) {
   const std::string reason = text_of(scenario, "end_reason");
-  const std::string state = text_of(scenario, "state");
+  std::string state = text_of(scenario, "state");
   if (reason.empty() || reason == "none") return state;
   return state + " (" + reason + ")";
 }

@@ -10,6 +10,7 @@
 #include "base/contains.h"
 #include "base/units.h"
 #include "kernel/proc_tree.h"
+#include "kernel/systemd.h"
 
 namespace chaos {
 namespace {
@@ -28,26 +29,34 @@ bool is_cgroup_of_container(std::string_view component, std::string_view id) {
   return false;
 }
 
-/// The part of `path` up to and with the first component that `matches`; empty if none does.
-template <class Matches>
-std::string_view up_to_component(std::string_view path, const Matches& matches) {
+/// The part of `path` up to and with the first component that `matches`; empty if none does. Looks no deeper than the
+/// first component that is not `passable`.
+template <class Matches, class Passable>
+std::string_view up_to_component(std::string_view path, const Matches& matches, const Passable& passable) {
   for (std::size_t at = 0; at < path.size();) {
     const std::size_t end = std::min(path.find('/', at + 1), path.size());
-    if (matches(path.substr(at + 1, end - at - 1))) return path.substr(0, end);
+    const std::string_view component = path.substr(at + 1, end - at - 1);
+    if (matches(component)) return path.substr(0, end);
+    if (!passable(component)) break;
     at = end;
   }
   return {};
 }
 
-/// All processes of which some component of the path in the cgroup tree `matches`.
-template <class Matches>
-ProcessSet by_component(std::string name, const std::vector<Process>& all, const Matches& matches) {
+bool any_component(std::string_view /*component*/) { return true; }
+bool is_slice(std::string_view component) { return component.ends_with(".slice"); }
+
+/// All processes whose path in the cgroup tree has a component that `matches`.
+template <class Matches, class Passable>
+ProcessSet by_component(std::string name, const std::vector<Process>& all, const Matches& matches,
+                        const Passable& passable) {
   ProcessSet set{.name = std::move(name), .processes = {}, .cgroups = {}, .problem = {}};
   std::set<std::string> cgroups;
   for (const Process& process : all) {
-    if (up_to_component(process.cgroup, matches).empty()) continue;
+    if (up_to_component(process.cgroup, matches, passable).empty()) continue;
     set.processes.push_back(&process);
-    if (const auto place = up_to_component(process.cgroup2, matches); !place.empty()) cgroups.emplace(place);
+    const auto place = up_to_component(process.cgroup2, matches, passable);
+    if (!place.empty()) cgroups.emplace(place);
   }
   set.cgroups.assign(cgroups.begin(), cgroups.end());
   if (set.processes.empty()) set.problem = "no process of " + set.name + " runs";
@@ -97,11 +106,22 @@ ProcessSet by_pid_file(const std::string& file, const std::vector<Process>& all,
 }  // namespace
 
 bool has_component(std::string_view path, std::string_view component) {
-  return !up_to_component(path, [&](std::string_view part) { return part == component; }).empty();
+  return !up_to_component(
+              path, [&](std::string_view part) { return part == component; }, any_component)
+              .empty();
 }
 
 ProcessSet processes_of_unit(const std::string& unit, const std::vector<Process>& all) {
-  return by_component("unit " + unit, all, [&](std::string_view part) { return part == unit; });
+  // systemd puts a unit below slices only. The same name below anything else is the unit of another manager, of a
+  // container's or of a user's.
+  const auto named = [&](const std::string& name) {
+    return by_component(
+        "unit " + name, all, [&](std::string_view part) { return part == name; }, is_slice);
+  };
+  ProcessSet set = named(unit);
+  if (!set.processes.empty()) return set;
+  if (const auto id = systemd_unit_id(unit); id && *id != unit) return named(*id);
+  return set;
 }
 
 ProcessSet processes_of_cgroup(const std::string& cgroup, const std::vector<Process>& all) {
@@ -121,7 +141,8 @@ ProcessSet processes_of_container(const std::string& container, const std::vecto
             .cgroups = {},
             .problem = "containers are found by id only in this version: give 12 hexadecimal digits of it or more"};
   }
-  return by_component(name, all, [&](std::string_view part) { return is_cgroup_of_container(part, container); });
+  return by_component(
+      name, all, [&](std::string_view part) { return is_cgroup_of_container(part, container); }, any_component);
 }
 
 ProcessSet processes_of_service(const Service& service, const std::vector<Process>& all, const HostPaths& paths) {

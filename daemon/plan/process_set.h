@@ -27,6 +27,8 @@ struct ProcessSet {
   std::string problem;  ///< why there are no processes, and what to do; empty if there are
 };
 
+/// A unit of this host's systemd, by its name or an alias (asked of systemd where nothing carries the name: worker
+/// thread then). Units of users and of containers are not meant: their cgroups are.
 [[nodiscard]] ProcessSet processes_of_unit(const std::string& unit, const std::vector<Process>& all);
 [[nodiscard]] ProcessSet processes_of_cgroup(const std::string& cgroup, const std::vector<Process>& all);
 /// By 12 or more digits of its id.

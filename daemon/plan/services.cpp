@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/contains.h"
+#include "kernel/systemd.h"
 
 namespace chaos {
 namespace {
@@ -68,12 +71,28 @@ Population population_of(const std::vector<ServiceState>& services, const std::v
   return population;
 }
 
+namespace {
+
+/// Protected units by the names that their cgroups carry: one that is configured by an alias is protected as well.
+std::vector<std::string> names_of_units(const std::vector<std::string>& units, const std::vector<Process>& processes) {
+  std::vector<std::string> names = units;
+  for (const std::string& unit : units) {
+    const bool runs = std::ranges::any_of(processes, [&](const Process& p) { return has_component(p.cgroup, unit); });
+    if (runs) continue;
+    if (auto id = systemd_unit_id(unit)) names.push_back(std::move(*id));
+  }
+  return names;
+}
+
+}  // namespace
+
 std::vector<std::string> protected_among(const Protect& protect, const std::vector<Process>& processes,
                                          const std::function<bool(const Process&)>& touched) {
   std::set<std::string> found;
+  const std::vector<std::string> units = names_of_units(protect.units, processes);
   for (const Process& process : processes) {
     if (!touched(process)) continue;
-    for (const std::string& unit : protect.units) {
+    for (const std::string& unit : units) {
       if (has_component(process.cgroup, unit)) found.insert("unit " + unit);
     }
     for (const std::string& cgroup : protect.cgroups) {

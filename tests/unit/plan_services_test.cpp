@@ -114,6 +114,14 @@ TEST_F(ServicesTest, ByUnitWithWhatIsBelowIt) {
   EXPECT_EQ(state.problem, "");
 }
 
+TEST_F(ServicesTest, UnitsOfContainersAndOfUsersAreNotThisHosts) {
+  add({.pid = 10, .comm = "a", .cgroup = "0::/system.slice/system-web.slice/nginx.service\n"});
+  add({.pid = 11, .comm = "b", .cgroup = "0::/machine.slice/machine-x.scope/payload/system.slice/nginx.service\n"});
+  add({.pid = 12, .comm = "c", .cgroup = "0::/system.slice/docker-0123456789ab.scope/system.slice/nginx.service\n"});
+  add({.pid = 13, .comm = "d", .cgroup = "0::/user.slice/user-1.slice/user@1.service/app.slice/nginx.service\n"});
+  EXPECT_THAT(resolve(by(&Service::unit, "nginx.service")).pids, ElementsAre(10));
+}
+
 TEST_F(ServicesTest, ByCgroup) {
   add({.pid = 10, .comm = "a", .cgroup = "0::/demo/a\n"});
   add({.pid = 11, .comm = "b", .cgroup = "0::/demo/a/deep\n"});

@@ -1,0 +1,15 @@
+// What systemd knows about its units, asked over its bus. Blocks for at most a second; worker thread.
+#pragma once
+
+#include <optional>
+#include <string>
+
+namespace chaos {
+
+/// The name that the unit's cgroup carries: `name` itself, or what it is an alias of (sshd.service is ssh.service on
+/// Debian). Empty if systemd is not PID 1 here, does not know the name or does not answer. Root asks PID 1 directly,
+/// so that no D-Bus daemon is needed; everybody else through the system bus.
+/// Source: org.freedesktop.systemd1(5), LoadUnit and the property Id.
+[[nodiscard]] std::optional<std::string> systemd_unit_id(const std::string& name);
+
+}  // namespace chaos

@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# One unit loses its network, by an alias of its name, over its restarts, to its end; another unit in the same namespace,
+# and one of the same name that is not systemd's, do not.
+. "$(dirname "$0")/lib.sh"
+
+units=/etc/systemd/system
+logs=/run/story-units
+
+# unit NAME SCRIPT: a service of the left host.
+unit() {
+  printf '[Service]\nNetworkNamespacePath=/run/netns/left\nDelegate=yes\nExecStart=/bin/bash -c "%s"\n' "$2" \
+    >"$units/$1.service"
+}
+pings() { printf 'exec ping -O -n -i 0.2 10.99.0.2 >>%s/%s 2>&1' "$logs" "$1"; }
+lines() { grep -cE "$2" "$logs/$1" || true; }
+answered() { lines "$1" 'bytes from'; }
+unanswered() { lines "$1" 'no answer yet'; }
+
+more_than() { (($("$1" "$2") > $3)); }
+# talks NAME: answers come in.
+talks() { within 10 more_than answered "$1" "$(($(answered "$1") + 3))"; }
+# silent NAME: pings go out, and no answer comes.
+silent() {
+  local answers
+  within 10 more_than unanswered "$1" "$(($(unanswered "$1") + 2))"
+  answers=$(answered "$1")
+  within 10 more_than unanswered "$1" "$(($(unanswered "$1") + 8))"
+  [[ $(answered "$1") == "$answers" ]] || fail "$1 still gets answers"
+  printf 'ok: %s gets none\n' "$1"
+}
+ended_as() { [[ $(chaosctl -o json show "$id" | jq -r .end_reason) == "$1" ]]; }
+
+clean_up() {
+  systemctl stop victim.service neighbour.service box.service 2>/dev/null || true
+  rm -rf "$units"/{victim,neighbour,box,also-victim}.service "$logs"
+  systemctl daemon-reload
+  remove_hosts
+}
+
+make_hosts
+trap clean_up EXIT
+mkdir -p "$logs"
+nested=/sys/fs/cgroup/system.slice/box.service/system.slice/victim.service
+unit victim "$(pings victim)"
+ln -s victim.service "$units/also-victim.service"
+unit neighbour "$(pings neighbour)"
+# What a manager inside a container would make: a cgroup of the same name, deeper.
+unit box "mkdir -p $nested && echo 0 >$nested/cgroup.procs && $(pings box)"
+systemctl daemon-reload
+check systemctl start victim.service neighbour.service box.service
+for name in victim neighbour box; do talks "$name"; done
+check test -d $nested
+check answers
+remember_state
+
+step 'the unit loses its network, and nothing else does'
+id=$(as alice chaosctl -o json start packet_loss --target unit=also-victim.service --target protocol=icmp \
+  -p probability=100% --duration 5m | jq -r .id)
+[[ $id != null && -n $id ]] || fail 'it did not start'
+silent victim
+talks neighbour
+talks box
+
+step 'restarted, it is the same unit'
+check systemctl restart victim.service
+silent victim
+talks neighbour
+
+step 'stopped for good, it is gone'
+check systemctl stop victim.service
+within 20 ended_as target_gone
+talks neighbour
+talks box
+check systemctl start victim.service
+talks victim
+no_residue
