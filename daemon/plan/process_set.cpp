@@ -11,6 +11,7 @@
 #include "base/units.h"
 #include "kernel/proc_tree.h"
 #include "kernel/systemd.h"
+#include "plan/container_names.h"
 
 namespace chaos {
 namespace {
@@ -21,8 +22,10 @@ bool is_container_id(std::string_view text) {
 }
 
 /// Docker, Podman, containerd and CRI-O name a container's cgroup by its id, bare ("docker/ID") or within a unit
-/// ("docker-ID.scope", "libpod-ID.scope", "cri-containerd-ID.scope", "crio-ID.scope").
+/// ("docker-ID.scope", "libpod-ID.scope", "cri-containerd-ID.scope", "crio-ID.scope"). "libpod-conmon-ID.scope" and
+/// "crio-conmon-ID.scope" hold the monitor of the container, which is not in it.
 bool is_cgroup_of_container(std::string_view component, std::string_view id) {
+  if (component.contains("conmon-")) return false;
   for (std::size_t at = component.find(id); at != std::string_view::npos; at = component.find(id, at + 1)) {
     if (at == 0 || component[at - 1] == '-') return true;
   }
@@ -71,6 +74,11 @@ ProcessSet by_process(std::string name, const std::vector<Process>& all, const M
   }
   if (set.processes.empty()) set.problem = "no process of " + set.name + " runs";
   return set;
+}
+
+ProcessSet by_container_id(std::string name, const std::string& id, const std::vector<Process>& all) {
+  return by_component(
+      std::move(name), all, [&](std::string_view part) { return is_cgroup_of_container(part, id); }, any_component);
 }
 
 /// The pid that the file holds, if that process is older than the file: a newer one has the pid by chance.
@@ -133,22 +141,36 @@ ProcessSet processes_of_cgroup(const std::string& cgroup, const std::vector<Proc
   return set;
 }
 
-ProcessSet processes_of_container(const std::string& container, const std::vector<Process>& all) {
-  const std::string name = "container " + container;
-  if (!is_container_id(container)) {
-    return {.name = name,
-            .processes = {},
-            .cgroups = {},
-            .problem = "containers are found by id only in this version: give 12 hexadecimal digits of it or more"};
+ProcessSet processes_of_container(const std::string& container, const std::vector<Process>& all,
+                                  const HostPaths& paths) {
+  if (is_container_id(container)) {
+    ProcessSet set = by_container_id("container " + container, container, all);
+    if (!set.processes.empty()) return set;
   }
-  return by_component(
-      name, all, [&](std::string_view part) { return is_cgroup_of_container(part, container); }, any_component);
+  ProcessSet found{.name = "container " + container, .processes = {}, .cgroups = {}, .problem = {}};
+  const std::set<std::string> ids = containers_named(container, paths.var_lib);
+  for (const std::string& id : ids) {
+    ProcessSet set = by_container_id(fmt::format("container {} ({:.12})", container, id), id, all);
+    if (set.processes.empty()) continue;
+    if (!found.processes.empty()) {
+      return {.name = "container " + container,
+              .processes = {},
+              .cgroups = {},
+              .problem = "more than one running container has this name: give 12 hexadecimal digits of the id"};
+    }
+    found = std::move(set);
+  }
+  if (!found.processes.empty()) return found;
+  found.problem = ids.empty() ? "no container of Docker, Podman or CRI-O has this name or id; others are found by 12 "
+                                "hexadecimal digits of their id or more"
+                              : "no process of it runs";
+  return found;
 }
 
 ProcessSet processes_of_service(const Service& service, const std::vector<Process>& all, const HostPaths& paths) {
   if (!service.unit.empty()) return processes_of_unit(service.unit, all);
   if (!service.cgroup.empty()) return processes_of_cgroup(service.cgroup, all);
-  if (!service.container.empty()) return processes_of_container(service.container, all);
+  if (!service.container.empty()) return processes_of_container(service.container, all, paths);
   if (!service.pid_file.empty()) return by_pid_file(service.pid_file, all, paths);
   const bool by_path = service.process.starts_with('/');
   return by_process("process " + service.process, all,

@@ -16,6 +16,7 @@ namespace chaos {
 /// Where the configured places are looked for; other roots in tests.
 struct HostPaths {
   std::filesystem::path proc = "/proc";
+  std::filesystem::path var_lib = "/var/lib";
 };
 
 struct ProcessSet {
@@ -31,8 +32,10 @@ struct ProcessSet {
 /// thread then). Units of users and of containers are not meant: their cgroups are.
 [[nodiscard]] ProcessSet processes_of_unit(const std::string& unit, const std::vector<Process>& all);
 [[nodiscard]] ProcessSet processes_of_cgroup(const std::string& cgroup, const std::vector<Process>& all);
-/// By 12 or more digits of its id.
-[[nodiscard]] ProcessSet processes_of_container(const std::string& container, const std::vector<Process>& all);
+/// By 12 or more digits of its id, or by its name (containers_named). A name that more than one running container has
+/// is a problem.
+[[nodiscard]] ProcessSet processes_of_container(const std::string& container, const std::vector<Process>& all,
+                                                const HostPaths& paths = {});
 /// Of the place that `service` names. Reads its pid file.
 [[nodiscard]] ProcessSet processes_of_service(const Service& service, const std::vector<Process>& all,
                                               const HostPaths& paths = {});

@@ -136,11 +136,74 @@ TEST_F(ServicesTest, ByContainerIdInTheNamesOfAllRuntimes) {
   add({.pid = 12, .comm = "c", .cgroup = "0::/machine.slice/libpod-" + id + "99.scope/container\n"});
   add({.pid = 13, .comm = "d", .cgroup = "0::/kubepods/besteffort/cri-containerd-" + id + "99.scope\n"});
   add({.pid = 14, .comm = "e", .cgroup = "0::/system.slice/docker-ff" + id + ".scope\n"});
+  add({.pid = 15, .comm = "conmon", .cgroup = "0::/machine.slice/libpod-conmon-" + id + "99.scope\n"});
   EXPECT_THAT(resolve(by(&Service::container, id)).pids, ElementsAre(10, 11, 12, 13));
 }
 
-TEST_F(ServicesTest, ContainerNamesSayThatAnIdIsNeeded) {
-  EXPECT_THAT(resolve(by(&Service::container, "web")).problem, HasSubstr("12 hexadecimal digits"));
+/// /var/lib as container tools keep it: what `web` is to Docker and to Podman, and a container of each beside it.
+class ContainerNamesTest : public ServicesTest {
+ protected:
+  static std::string id(char digit) { return std::string(64, digit); }
+  static std::string scope(const std::string& id) { return "0::/machine.slice/libpod-" + id + ".scope/container\n"; }
+  void docker(const std::string& id, const std::string& name) const {
+    dir_.write("docker/containers/" + id + "/config.v2.json", R"({"ID":")" + id + R"(","Name":"/)" + name + R"("})");
+  }
+  void podman(const std::string& id, const std::string& name) const {
+    dir_.write("containers/storage/overlay-containers/containers.json",
+               R"([{"id":")" + other() + R"(","names":["other"]},{"id":")" + id + R"(","names":[")" + name + R"("]}])");
+  }
+  static std::string other() { return std::string(64, '9'); }
+  [[nodiscard]] ServiceState find(const std::string& container) const {
+    return resolve_services({{"s", by(&Service::container, container)}}, processes(),
+                            {.proc = proc_.root(), .var_lib = dir_.path()})
+        .front();
+  }
+  TempDir dir_;
+};
+
+TEST_F(ContainerNamesTest, OfDocker) {
+  docker(id('a'), "web");
+  docker(id('b'), "web2");
+  add({.pid = 10, .comm = "a", .cgroup = "0::/system.slice/docker-" + id('a') + ".scope\n"});
+  add({.pid = 11, .comm = "b", .cgroup = "0::/system.slice/docker-" + id('b') + ".scope\n"});
+  EXPECT_THAT(find("web").pids, ElementsAre(10));
+  EXPECT_EQ(find("web").place, "container web (aaaaaaaaaaaa)");
+}
+
+TEST_F(ContainerNamesTest, OfPodman) {
+  podman(id('c'), "web");
+  add({.pid = 10, .comm = "a", .cgroup = scope(id('c'))});
+  add({.pid = 11, .comm = "b", .cgroup = scope(id('9'))});
+  EXPECT_THAT(find("web").pids, ElementsAre(10));
+}
+
+TEST_F(ContainerNamesTest, TheOneThatRunsIsMeant) {
+  docker(id('a'), "web");
+  podman(id('c'), "web");
+  add({.pid = 10, .comm = "a", .cgroup = scope(id('c'))});
+  EXPECT_THAT(find("web").pids, ElementsAre(10));
+}
+
+TEST_F(ContainerNamesTest, TwoThatRunAreOneTooMany) {
+  docker(id('a'), "web");
+  podman(id('c'), "web");
+  add({.pid = 10, .comm = "a", .cgroup = scope(id('c'))});
+  add({.pid = 11, .comm = "b", .cgroup = "0::/system.slice/docker-" + id('a') + ".scope\n"});
+  EXPECT_THAT(find("web").pids, IsEmpty());
+  EXPECT_THAT(find("web").problem, HasSubstr("more than one"));
+}
+
+TEST_F(ContainerNamesTest, UnknownOrNotRunning) {
+  EXPECT_THAT(find("web").problem, HasSubstr("12 hexadecimal digits"));
+  docker(id('a'), "web");
+  EXPECT_THAT(find("web").problem, HasSubstr("no process of it runs"));
+}
+
+TEST_F(ContainerNamesTest, WhatIsNoJsonIsNoContainer) {
+  dir_.write("docker/containers/x/config.v2.json", "{");
+  dir_.write("docker/containers/y/config.v2.json", "[]");
+  dir_.write("containers/storage/vfs-containers/containers.json", R"([7,{"names":7},{"names":["web"]}])");
+  EXPECT_THAT(find("web").problem, HasSubstr("12 hexadecimal digits"));
 }
 
 TEST_F(ServicesTest, ByPidFileWithDescendants) {
