@@ -32,7 +32,7 @@ constexpr KeySpec kServices[]{
     {.path = "services.SERVICE.container",
      .type = kText,
      .effect = kNow,
-     .help = "Id or name of the service's container (Docker, Podman, containerd, CRI-O).",
+     .help = "Id or name of the service's container (Docker, Podman, CRI-O; containerd by id only).",
      .set = set_service<&Service::container>},
     {.path = "services.SERVICE.pid_file",
      .type = kPath,

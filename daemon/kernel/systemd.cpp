@@ -53,9 +53,7 @@ std::optional<std::string> ask(sd_bus* bus, const std::string& name) {
 
 std::optional<std::string> systemd_unit_id(const std::string& name) {
   if (sd_booted() <= 0) return std::nullopt;
-  if (const Bus direct = connect_directly()) {
-    if (auto id = ask(direct.get(), name)) return id;
-  }
+  if (const Bus direct = connect_directly()) return ask(direct.get(), name);
   const Bus system = connect_by_system_bus();
   return system ? ask(system.get(), name) : std::nullopt;
 }

@@ -1,4 +1,5 @@
-// What systemd knows about its units, asked over its bus. Blocks for at most a second; worker thread.
+// What systemd knows about its units, asked over its bus. Blocks while systemd does not answer: a second for each of
+// two calls, and sd-bus's own limit while it connects. Worker thread.
 #pragma once
 
 #include <optional>

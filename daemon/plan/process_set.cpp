@@ -150,6 +150,8 @@ ProcessSet processes_of_container(const std::string& container, const std::vecto
   ProcessSet found{.name = "container " + container, .processes = {}, .cgroups = {}, .problem = {}};
   const std::set<std::string> ids = containers_named(container, paths.var_lib);
   for (const std::string& id : ids) {
+    // What is short or no number would match cgroups of others.
+    if (!is_container_id(id)) continue;
     ProcessSet set = by_container_id(fmt::format("container {} ({:.12})", container, id), id, all);
     if (set.processes.empty()) continue;
     if (!found.processes.empty()) {

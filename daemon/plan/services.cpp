@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "base/contains.h"
 #include "kernel/systemd.h"
 
@@ -74,12 +72,11 @@ Population population_of(const std::vector<ServiceState>& services, const std::v
 namespace {
 
 /// Protected units by the names that their cgroups carry: one that is configured by an alias is protected as well.
-std::vector<std::string> names_of_units(const std::vector<std::string>& units, const std::vector<Process>& processes) {
+/// Asked for each of them: that some cgroup has the name, a container's perhaps, does not make it the unit's.
+std::vector<std::string> names_of_units(const std::vector<std::string>& units) {
   std::vector<std::string> names = units;
   for (const std::string& unit : units) {
-    const bool runs = std::ranges::any_of(processes, [&](const Process& p) { return has_component(p.cgroup, unit); });
-    if (runs) continue;
-    if (auto id = systemd_unit_id(unit)) names.push_back(std::move(*id));
+    if (auto id = systemd_unit_id(unit); id && *id != unit) names.push_back(std::move(*id));
   }
   return names;
 }
@@ -89,7 +86,7 @@ std::vector<std::string> names_of_units(const std::vector<std::string>& units, c
 std::vector<std::string> protected_among(const Protect& protect, const std::vector<Process>& processes,
                                          const std::function<bool(const Process&)>& touched) {
   std::set<std::string> found;
-  const std::vector<std::string> units = names_of_units(protect.units, processes);
+  const std::vector<std::string> units = names_of_units(protect.units);
   for (const Process& process : processes) {
     if (!touched(process)) continue;
     for (const std::string& unit : units) {

@@ -193,6 +193,12 @@ TEST_F(ContainerNamesTest, TwoThatRunAreOneTooMany) {
   EXPECT_THAT(find("web").problem, HasSubstr("more than one"));
 }
 
+TEST_F(ContainerNamesTest, WhatIsNoIdMatchesNoCgroup) {
+  docker("x", "web");
+  add({.pid = 10, .comm = "a", .cgroup = "0::/system.slice/x-tool.service\n"});
+  EXPECT_THAT(find("web").pids, IsEmpty());
+}
+
 TEST_F(ContainerNamesTest, UnknownOrNotRunning) {
   EXPECT_THAT(find("web").problem, HasSubstr("12 hexadecimal digits"));
   docker(id('a'), "web");
