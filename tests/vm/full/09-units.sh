@@ -30,7 +30,21 @@ silent() {
 }
 ended_as() { [[ $(chaosctl -o json show "$id" | jq -r .end_reason) == "$1" ]]; }
 
+settings=/etc/chaosd/chaosd.yaml
+# protect LIST: the settings' protect.units, as chaosd has them then.
+protect() {
+  sed -i -E "s/^  units: \\[.*\\]/  units: [$1]/" "$settings"
+  check systemctl reload chaosd.service
+}
+# It looks at the plan only.
+is_refused_as_protected() {
+  local answer
+  ! answer=$(as alice chaosctl plan packet_loss --target unit=victim.service -p probability=1% 2>&1) &&
+    grep -q 'unit victim.service' <<<"$answer" && grep -q protect <<<"$answer"
+}
+
 clean_up() {
+  sed -i -E 's/^  units: \[.*\]/  units: []/' "$settings"
   systemctl stop victim.service neighbour.service box.service 2>/dev/null || true
   rm -rf "$units"/{victim,neighbour,box,also-victim}.service "$logs"
   systemctl daemon-reload
@@ -73,4 +87,11 @@ talks neighbour
 talks box
 check systemctl start victim.service
 talks victim
+
+step 'protected by its alias, it is refused'
+if is_refused_as_protected; then fail 'it is refused before it is protected'; fi
+protect also-victim.service
+within 10 is_refused_as_protected
+protect ''
+within 10 as alice chaosctl plan packet_loss --target unit=victim.service -p probability=1%
 no_residue
