@@ -176,6 +176,12 @@ struct chaos_maker {
 	__u32 pad;
 };
 
+/* Whose sockets. */
+struct chaos_user {
+	__u32 uid;
+	__u32 netns; /* inode of the network namespace; 0: in any */
+};
+
 /* A protected TCP connection; addresses v4-mapped, ports in host order. */
 struct chaos_tuple {
 	__u8 local_address[16];
@@ -205,3 +211,4 @@ CHAOS_ASSERT_SIZE(chaos_tally, 4 * 4096);
 CHAOS_ASSERT_SIZE(chaos_flow_line, 64);
 CHAOS_ASSERT_SIZE(chaos_tuple, 40);
 CHAOS_ASSERT_SIZE(chaos_maker, 8);
+CHAOS_ASSERT_SIZE(chaos_user, 8);

@@ -74,12 +74,12 @@ struct {
 	__type(value, struct chaos_maker);
 } makers SEC(".maps");
 
-/* User id → faults that are narrowed to its sockets. */
+/* User, here or anywhere → faults that are narrowed to its sockets. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, CHAOS_MAX_UIDS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, __u32);
+	__type(key, struct chaos_user);
 	__type(value, __u64);
 } uids SEC(".maps");
 

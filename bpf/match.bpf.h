@@ -5,12 +5,57 @@
 
 #include "maps.bpf.h"
 #include "packet.bpf.h"
+#include <bpf/bpf_core_read.h>
 
 static __always_inline __u64 mask_at(void *array, __u32 index)
 {
 	__u64 *mask = bpf_map_lookup_elem(array, &index);
 
 	return mask ? *mask : 0;
+}
+
+struct ns_common {
+	__u32 inum;
+} __attribute__((preserve_access_index));
+
+struct net {
+	struct ns_common ns;
+} __attribute__((preserve_access_index));
+
+typedef struct {
+	struct net *net;
+} __attribute__((preserve_access_index)) possible_net_t;
+
+struct sock_common {
+	possible_net_t skc_net;
+} __attribute__((preserve_access_index));
+
+struct sock {
+	struct sock_common __sk_common;
+} __attribute__((preserve_access_index));
+
+/* Inode of the network namespace of a full socket. There is no helper for it that all hooks have: bpf_get_netns_cookie
+ * came to cgroup_skb with 6.15. The verifier does no arithmetic on a socket's pointer, and asks nothing about a number
+ * that was read from memory, be it the stack. */
+static __always_inline __u32 socket_netns(struct bpf_sock *sk)
+{
+	struct sock *number;
+
+	if (bpf_probe_read_kernel(&number, sizeof(number), &sk))
+		return 0;
+	return BPF_CORE_READ(number, __sk_common.skc_net.net, ns.inum);
+}
+
+/* Faults that are narrowed to this user, anywhere or in the network namespace of this full socket. */
+static __always_inline __u64 user_mask(__u32 uid, struct bpf_sock *sk)
+{
+	struct chaos_user user = {.uid = uid};
+	__u64 *anywhere = bpf_map_lookup_elem(&uids, &user);
+	__u64 *here;
+
+	user.netns = socket_netns(sk);
+	here = bpf_map_lookup_elem(&uids, &user);
+	return (anywhere ? *anywhere : 0) | (here ? *here : 0);
 }
 
 /* This CPU's counters. */

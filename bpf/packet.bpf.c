@@ -47,18 +47,13 @@ static __always_inline __u64 maker_mask(struct __sk_buff *skb)
 }
 
 /* Faults that are narrowed to the user of the socket of this packet. */
-static __always_inline __u64 user_mask(struct __sk_buff *skb)
+static __always_inline __u64 owner_mask(struct __sk_buff *skb)
 {
 	struct bpf_sock *sk = skb->sk;
-	__u64 *faults;
-	__u32 uid;
 
 	/* Without a full socket the helper would say "nobody". */
-	if (!sk || !bpf_sk_fullsock(sk))
-		return 0;
-	uid = bpf_get_socket_uid(skb);
-	faults = bpf_map_lookup_elem(&uids, &uid);
-	return faults ? *faults : 0;
+	sk = sk ? bpf_sk_fullsock(sk) : NULL;
+	return sk ? user_mask(bpf_get_socket_uid(skb), sk) : 0;
 }
 
 /* Whose packet it is. `by_attachment`: the hook sees the target cgroup's sockets only. */
@@ -77,7 +72,7 @@ static __always_inline __u64 match_socket(struct __sk_buff *skb, const struct ch
 		mask &= meant;
 	}
 	if (mask & ~any->any_uid)
-		mask &= any->any_uid | user_mask(skb);
+		mask &= any->any_uid | owner_mask(skb);
 	return mask;
 }
 

@@ -70,7 +70,7 @@ __noinline int refuse_by_fault(struct call *c, __u32 index)
 }
 
 /* Whose call it is: the process and user that make it. */
-static __always_inline __u64 match_caller(const struct chaos_control *any, __u64 mask)
+static __always_inline __u64 match_caller(const struct chaos_control *any, struct bpf_sock *sk, __u64 mask)
 {
 	if (mask & ~any->any_process) {
 		__u32 process = bpf_get_current_pid_tgid() >> 32;
@@ -78,12 +78,8 @@ static __always_inline __u64 match_caller(const struct chaos_control *any, __u64
 
 		mask &= any->any_process | (faults ? *faults : 0);
 	}
-	if (mask & ~any->any_uid) {
-		__u32 uid = (__u32)bpf_get_current_uid_gid();
-		__u64 *faults = bpf_map_lookup_elem(&uids, &uid);
-
-		mask &= any->any_uid | (faults ? *faults : 0);
-	}
+	if (mask & ~any->any_uid)
+		mask &= any->any_uid | (sk ? user_mask((__u32)bpf_get_current_uid_gid(), sk) : 0);
 	return mask;
 }
 
@@ -106,7 +102,7 @@ static __always_inline int judge(struct bpf_sock_addr *ctx, struct call *c)
 	if (!mask)
 		return CALL_PROCEEDS;
 	count(&own->seen_backwards[CHAOS_SEEN_AT(index << 1 | CHAOS_EGRESS)]);
-	mask = match_caller(&page->control, mask);
+	mask = match_caller(&page->control, ctx->sk, mask);
 	c->packet.destination_port = bpf_ntohs((__u16)ctx->user_port);
 	c->packet.protocol = ctx->protocol;
 	c->packet.flags = PACKET_IP;

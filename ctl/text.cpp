@@ -150,6 +150,7 @@ void Table::print(std::ostream& out, bool colour, std::string_view indent) const
   };
   if (titled) {
     std::vector<Cell> header_cells;
+    header_cells.reserve(headers_.size());
     for (const std::string& header : headers_) header_cells.push_back({header, Colour::kBold});
     print_row(header_cells);
   }

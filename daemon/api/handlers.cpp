@@ -1,5 +1,7 @@
 #include "api/handlers.h"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <charconv>
 #include <utility>
@@ -52,15 +54,15 @@ Result<json> small_body(const HttpRequest& request, std::span<const std::string_
 std::string describe(const ScenarioRequest& request) {
   std::string text = request.kind + " on";
   for (const auto& [key, values] : request.target) {
-    for (const auto& value : values) text += " " + key + "=" + value;
+    for (const auto& value : values) text += fmt::format(" {}={}", key, value);
   }
   text += ":";
-  for (const auto& [name, value] : request.parameters) text += " " + name + "=" + value;
+  for (const auto& [name, value] : request.parameters) text += fmt::format(" {}={}", name, value);
   const json rest = to_json(request);
   for (const char* name : {"severity", "duration", "seed", "mode", "reason"}) {
     const auto field = rest.find(name);
     if (field == rest.end()) continue;
-    text += std::string(" ") + name + "=" + (field->is_string() ? field->get<std::string>() : field->dump());
+    text += fmt::format(" {}={}", name, field->is_string() ? field->get<std::string>() : field->dump());
   }
   return text;
 }

@@ -1,5 +1,7 @@
 #include "api/idempotency.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <list>
 #include <map>
@@ -32,7 +34,7 @@ struct Fingerprint {
 
 Fingerprint fingerprint_of(const HttpRequest& request) {
   std::string line = request.method + " " + request.path;
-  for (const auto& [name, value] : request.query) line += "&" + name + "=" + value;
+  for (const auto& [name, value] : request.query) line += fmt::format("&{}={}", name, value);
   return {std::move(line), request.body.size(), std::hash<std::string>{}(request.body)};
 }
 

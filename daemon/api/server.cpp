@@ -350,7 +350,7 @@ MHD_Result HttpServer::Impl::Port::finish(MHD_Connection* connection, Connection
     if (exchange->too_large) {
       exchange->response = body_too_large(server_.limits, exchange->request_id);
     } else {
-      server_.handler(std::move(exchange->request), Answer(exchange));
+      server_.handler(exchange->request, Answer(exchange));
     }
   }
   if (exchange->response) {

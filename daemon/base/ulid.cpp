@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <mutex>
+#include <ranges>
 
 #include "base/clock.h"
 
@@ -34,9 +35,9 @@ RandomDigits fresh_digits() {
 }
 
 void increment(RandomDigits& digits) {
-  for (auto digit = digits.rbegin(); digit != digits.rend(); ++digit) {
-    if (++*digit < 32) return;
-    *digit = 0;
+  for (auto& digit : std::views::reverse(digits)) {
+    if (++digit < 32) return;
+    digit = 0;
   }
 }
 

@@ -25,8 +25,8 @@ Sighting follow_one(const Followed& followed, const ServiceConfigs& services, co
     sighting.where = bound ? Whereabouts::kGone : Whereabouts::kAway;
     reach = Reach{.networks = {}, .owners = SocketOwners{}, .notes = {}};
   }
-  if (sighting.where == Whereabouts::kThere && followed.started && reach->owners->started != followed.started) {
-    return {followed.id, Whereabouts::kGone, "its process is gone, and its number another's"};
+  if (sighting.where == Whereabouts::kThere && followed.identity && reach->owners->identity != followed.identity) {
+    return {followed.id, Whereabouts::kGone, "what it was bound to is gone, and its name or number another's"};
   }
   if (Status status = followed.fault->follow(*reach); !status) {
     sighting.where = Whereabouts::kUnknown;
@@ -39,6 +39,7 @@ Sighting follow_one(const Followed& followed, const ServiceConfigs& services, co
 
 std::vector<Sighting> follow_targets(const std::vector<Followed>& all, const ServiceConfigs& services) {
   std::vector<Sighting> sightings;
+  sightings.reserve(all.size());
   const auto processes = list_user_processes();
   for (const Followed& followed : all) {
     sightings.push_back(processes ? follow_one(followed, services, *processes)

@@ -17,7 +17,7 @@ struct Followed {
   std::string id;  ///< of the scenario
   ScenarioRequest request;
   std::shared_ptr<Fault> fault;
-  std::optional<std::uint64_t> started;  ///< of the one process that the target was (SocketOwners::started)
+  std::optional<std::uint64_t> identity;  ///< SocketOwners::identity
 };
 
 enum class Whereabouts {

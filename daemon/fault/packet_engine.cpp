@@ -15,11 +15,17 @@
 namespace chaos {
 namespace {
 
+/// kCgroup also where there are no owners.
+OwnedBy owned_by(const Reach& reach) { return reach.owners ? reach.owners->by : OwnedBy::kCgroup; }
+
 ClassifierRule to_rule(const Plan& plan) {
   ClassifierRule rule;
-  rule.by_socket = plan.reach.owners.has_value();
-  rule.by_process = plan.reach.owners && plan.reach.owners->by_process;
-  rule.uids = plan.filter.uids;
+  const OwnedBy by = owned_by(plan.reach);
+  rule.by_socket = plan.reach.owners.has_value() && by != OwnedBy::kUser;
+  rule.by_process = by == OwnedBy::kProcess;
+  // A user alone is one of a namespace; beside another owner, whose sockets are meant wherever they are, of any.
+  const std::uint32_t netns = by == OwnedBy::kUser ? plan.reach.owners->netns : 0;
+  for (const uid_t uid : plan.filter.uids) rule.users.push_back({.uid = uid, .netns = netns});
   for (const Prefix& prefix : plan.filter.peers) rule.peers.push_back(prefix_key(prefix));
   rule.remote_ports = plan.filter.remote_ports;
   rule.local_ports = plan.filter.local_ports;
@@ -93,7 +99,7 @@ Result<unsigned> PacketEngine::prepare(const Plan& plan, const chaos_fault& para
     const std::scoped_lock lock(mutex_);
     active_[*index].before = maps_.read_counters(*index);
     active_[*index].by_socket = plan.reach.owners.has_value();
-    active_[*index].by_process = plan.reach.owners && plan.reach.owners->by_process;
+    active_[*index].owned_by = owned_by(plan.reach);
     active_[*index].refuses_calls = fault.refuse_errno != 0;
   }
   Status status = classifier_.install(*index, to_rule(plan));
@@ -160,8 +166,8 @@ Status PacketEngine::attach(const Reach& reach, unsigned fault) {
     if (status && !is_at(fault, attachment)) status = attach_one(attachment, fault);
   };
   if (reach.owners) {
-    status = reach.owners->by_process ? process_sockets_.track(fault, reach.owners->processes)
-                                      : classifier_.set_cgroups(fault, reach.owners->cgroups);
+    if (reach.owners->by == OwnedBy::kProcess) status = process_sockets_.track(fault, reach.owners->processes);
+    if (reach.owners->by == OwnedBy::kCgroup) status = classifier_.set_cgroups(fault, reach.owners->cgroups);
     for (const Cgroup& cgroup : reach.owners->cgroups) {
       if (reach.owners->ingress) attach_new(to_cgroup(cgroup, CHAOS_INGRESS));
       if (refuses_calls(fault)) attach_new(to_cgroup(cgroup, CHAOS_EGRESS));
@@ -182,13 +188,13 @@ Status PacketEngine::attach(const Reach& reach, unsigned fault) {
 }
 
 Status PacketEngine::follow(unsigned fault, const Reach& reach) {
-  bool by_process = false;
+  OwnedBy by = OwnedBy::kCgroup;
   {
     const std::scoped_lock lock(mutex_);
-    by_process = active_[fault].by_process;
+    by = active_[fault].owned_by;
   }
   // The rule is for the one way of telling sockets apart: at the other one's places it would let everybody's through.
-  if (reach.owners && !reach.owners->cgroups.empty() && reach.owners->by_process != by_process) {
+  if (reach.owners && !reach.owners->cgroups.empty() && reach.owners->by != by) {
     return fail(Errc::kUnsupported,
                 "the target's sockets were told by its cgroup and now by its processes, or the reverse");
   }

@@ -93,7 +93,7 @@ class PacketEngine {
     bool used = false;
     bool armed = false;
     bool by_socket = false;
-    bool by_process = false;
+    OwnedBy owned_by = OwnedBy::kCgroup;
     bool refuses_calls = false;
     chaos_counters before{};
     std::vector<Watch> watches;

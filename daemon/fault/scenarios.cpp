@@ -204,7 +204,7 @@ void Scenarios::arm(const std::string& id, AdmittedPlan admitted, Reply reply) {
   entry.arming->reply = std::move(reply);
   const std::optional<SocketOwners>& owners = admitted.plan().reach.owners;
   entry.by_socket = owners.has_value();
-  entry.started = owners ? owners->started : std::nullopt;
+  entry.identity = owners ? owners->identity : std::nullopt;
   observer_(entry.record);
   // Both at once: the disk and the kernel take their time, and nothing acts before both are through.
   worker_.post([this, id, admitted = std::move(admitted), caller = entry.record.owner] {
@@ -436,7 +436,7 @@ void Scenarios::follow_targets() {
   std::vector<Followed> all;
   for (const auto& [id, entry] : entries_) {
     if (!entry.fault || entry.record.state != State::kActive || !entry.by_socket) continue;
-    all.push_back({id, entry.record.request, entry.fault, entry.started});
+    all.push_back({id, entry.record.request, entry.fault, entry.identity});
   }
   if (all.empty()) return;
   following_ = true;

@@ -90,10 +90,10 @@ class Scenarios {
   struct Entry {
     Scenario record;
     std::unique_ptr<Arming> arming;
-    std::shared_ptr<Fault> fault;          ///< acts, or did; shared with the worker while it removes it
-    EventLoop::SourcePtr deadline;         ///< of its duration; of its wait while it waits
-    bool by_socket = false;                ///< its target is followed
-    std::optional<std::uint64_t> started;  ///< SocketOwners::started
+    std::shared_ptr<Fault> fault;           ///< acts, or did; shared with the worker while it removes it
+    EventLoop::SourcePtr deadline;          ///< of its duration; of its wait while it waits
+    bool by_socket = false;                 ///< its target is followed
+    std::optional<std::uint64_t> identity;  ///< SocketOwners::identity
     std::optional<std::chrono::steady_clock::time_point> away_since;  ///< its target does not run
     std::vector<Reply> for_the_end;                                   ///< answered then
   };

@@ -62,8 +62,8 @@ Status Classifier::install(unsigned fault, const ClassifierRule& rule) {
   assign_bit(control.any_peer, fault, rule.peers.empty());
   assign_bit(control.any_socket, fault, !rule.by_socket);
   assign_bit(control.any_process, fault, !rule.by_process);
-  assign_bit(control.any_uid, fault, rule.uids.empty());
-  Status status = install_uids(fault, rule.uids);
+  assign_bit(control.any_uid, fault, rule.users.empty());
+  Status status = install_users(fault, rule.users);
   if (status) status = install_peers(fault, rule.peers);
   if (!status) remove(fault);
   return status;
@@ -78,14 +78,14 @@ void Classifier::remove(unsigned fault) {
                      &control.any_socket, &control.any_process, &control.any_uid}) {
     clear_bit(*any, fault);
   }
-  for (const uid_t uid : rule.uids) {
-    const std::uint64_t mask = uid_masks_[uid] &= ~bit(fault);
+  for (const chaos_user& user : rule.users) {
+    const std::uint64_t mask = user_masks_[{user.uid, user.netns}] &= ~bit(fault);
     if (mask != 0) {
-      bpf_map_update_elem(maps_.fd_of("uids"), &uid, &mask, BPF_ANY);
+      bpf_map_update_elem(maps_.fd_of("uids"), &user, &mask, BPF_ANY);
       continue;
     }
-    bpf_map_delete_elem(maps_.fd_of("uids"), &uid);
-    uid_masks_.erase(uid);
+    bpf_map_delete_elem(maps_.fd_of("uids"), &user);
+    user_masks_.erase({user.uid, user.netns});
   }
   for (const std::uint16_t port : rule.remote_ports) clear_bit(maps_.remote_port_mask(port), fault);
   for (const std::uint16_t port : rule.local_ports) clear_bit(maps_.local_port_mask(port), fault);
@@ -100,10 +100,10 @@ void Classifier::remove(unsigned fault) {
   }
 }
 
-Status Classifier::install_uids(unsigned fault, const std::vector<uid_t>& uids) {
-  for (const uid_t uid : uids) {
-    const std::uint64_t mask = uid_masks_[uid] |= bit(fault);
-    if (bpf_map_update_elem(maps_.fd_of("uids"), &uid, &mask, BPF_ANY) == 0) continue;
+Status Classifier::install_users(unsigned fault, const std::vector<chaos_user>& users) {
+  for (const chaos_user& user : users) {
+    const std::uint64_t mask = user_masks_[{user.uid, user.netns}] |= bit(fault);
+    if (bpf_map_update_elem(maps_.fd_of("uids"), &user, &mask, BPF_ANY) == 0) continue;
     return fail(Errc::kRefused, "the table of users is full", "target.uid",
                 "at most " + std::to_string(CHAOS_MAX_UIDS) + " users over all scenarios");
   }

@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -21,7 +22,7 @@ namespace chaos {
 struct ClassifierRule {
   bool by_socket = false;   ///< narrowed to the sockets of cgroups or processes: see Classifier::set_cgroups
   bool by_process = false;  ///< of these, to the sockets of processes: see ProcessSockets
-  std::vector<uid_t> uids;
+  std::vector<chaos_user> users;
   std::vector<chaos_prefix_key> peers;
   std::vector<std::uint16_t> remote_ports;
   std::vector<std::uint16_t> local_ports;
@@ -60,13 +61,13 @@ class Classifier {
   Status refresh(const Prefix& prefix);
   [[nodiscard]] std::uint64_t covering_mask(const Prefix& prefix) const;
 
-  Status install_uids(unsigned fault, const std::vector<uid_t>& uids);
+  Status install_users(unsigned fault, const std::vector<chaos_user>& users);
   Status write_cgroup(std::uint64_t id, std::uint64_t mask);
   void count_level(unsigned level, int change);
 
   const SharedMaps& maps_;
-  std::map<uid_t, std::uint64_t> uid_masks_;
-  std::map<std::uint64_t, std::uint64_t> cgroup_masks_;     ///< by id: faults that name it
+  std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint64_t> user_masks_;  ///< by user and namespace
+  std::map<std::uint64_t, std::uint64_t> cgroup_masks_;                          ///< by id: faults that name it
   std::array<unsigned, CHAOS_MAX_CGROUP_LEVELS> levels_{};  ///< how many named cgroups lie at each depth
   std::array<std::vector<Cgroup>, CHAOS_MAX_FAULTS> cgroups_{};
   std::map<Prefix, std::uint64_t> own_;  ///< faults that name exactly this prefix

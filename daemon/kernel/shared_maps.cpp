@@ -36,7 +36,7 @@ constexpr std::array kMaps{
     MapSpec{"peers", "per", BPF_MAP_TYPE_LPM_TRIE, sizeof(chaos_prefix_key), 8, CHAOS_MAX_PREFIXES, BPF_F_NO_PREALLOC},
     MapSpec{"cgroups", "cgr", BPF_MAP_TYPE_HASH, 8, 8, CHAOS_MAX_CGROUPS, BPF_F_NO_PREALLOC},
     MapSpec{"processes", "pro", BPF_MAP_TYPE_HASH, 4, 8, CHAOS_MAX_PROCESSES, BPF_F_NO_PREALLOC},
-    MapSpec{"uids", "uid", BPF_MAP_TYPE_HASH, 4, 8, CHAOS_MAX_UIDS, BPF_F_NO_PREALLOC},
+    MapSpec{"uids", "uid", BPF_MAP_TYPE_HASH, sizeof(chaos_user), 8, CHAOS_MAX_UIDS, BPF_F_NO_PREALLOC},
     MapSpec{"protected_peers", "ppr", BPF_MAP_TYPE_LPM_TRIE, sizeof(chaos_prefix_key), 1, 1024, BPF_F_NO_PREALLOC},
     MapSpec{"protected_flows", "pfl", BPF_MAP_TYPE_HASH, sizeof(chaos_tuple), 1, CHAOS_MAX_PROTECTED_FLOWS,
             BPF_F_NO_PREALLOC},

@@ -108,7 +108,7 @@ void describe(Plan& plan, bool classic_tc) {
   if (plan.reach.owners) {
     const SocketOwners& owners = *plan.reach.owners;
     for (const Cgroup& cgroup : owners.cgroups) {
-      if (!owners.by_process) summary.cgroups.push_back(cgroup.path);
+      if (owners.by == OwnedBy::kCgroup) summary.cgroups.push_back(cgroup.path);
     }
     for (const pid_t pid : owners.members) summary.processes.push_back(std::to_string(pid));
     if (plan.reach.owners->members.empty())

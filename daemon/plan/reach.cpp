@@ -112,6 +112,21 @@ std::vector<std::shared_ptr<const Netns>> namespaces_of(const std::vector<pid_t>
   return list;
 }
 
+const char* note_of(OwnedBy by) {
+  switch (by) {
+    case OwnedBy::kCgroup:
+      return "a socket belongs to the cgroup that it was made in: those made by another (socket activation, an "
+             "inherited "
+             "listener, before a move) are not hit";
+    case OwnedBy::kProcess:
+      return "a socket belongs to the process that made it, or that had it when the scenario began; what a listener "
+             "accepts belongs to who made the listener";
+    case OwnedBy::kUser:
+      break;
+  }
+  return "a socket belongs to the user who made it, or to whom fchown(2) gave it, and to the namespace it was made in";
+}
+
 /// A reach of owners: the interfaces of all namespaces that they live in, or of the one that the target names.
 Result<Reach> reach_of_owners(SocketOwners owners, const TargetKeys& target, const NetFilter& filter,
                               const std::vector<Process>& processes) {
@@ -132,13 +147,7 @@ Result<Reach> reach_of_owners(SocketOwners owners, const TargetKeys& target, con
     for (PlannedInterface& planned : *interfaces) planned.egress = true;
     reach.networks.push_back({std::move(netns), std::move(*interfaces)});
   }
-  reach.notes.emplace_back(
-      owners.by_process
-          ? "a socket belongs to the process that made it, or that had it when the scenario began; what a listener "
-            "accepts belongs to who made the listener"
-          : "a socket belongs to the cgroup that it was made in: those made by another (socket activation, an "
-            "inherited "
-            "listener, before a move) are not hit");
+  reach.notes.emplace_back(note_of(owners.by));
   if (filter.direction == Direction::kBoth) {
     reach.notes.emplace_back("what members send to each other on this host is decided on twice: as sent, as received");
   }
@@ -169,7 +178,7 @@ Result<Reach> reach_of_sockets(const TargetKeys& target, const std::string& key,
 Status check_egress(const NetFilter& filter, const std::string& key) {
   if (filter.direction == Direction::kEgress) return {};
   return fail(Errc::kInvalid, fmt::format("what arrives at an interface belongs to no {} yet", key), "target." + key,
-              "direction=egress with such a target", "add direction=egress, or aim at service, unit, cgroup or pid");
+              "direction=egress with such a target", "add direction=egress, or leave the interface out");
 }
 
 /// Processes by name in a namespace.
@@ -183,6 +192,15 @@ Result<Reach> reach_of_comm(const TargetKeys& target, const NetFilter& filter, c
   auto owners = owners_by_comm(
       target.at("comm"), fmt::format("network namespace {}", inode),
       [inode](const Process& p) { return p.netns == inode; }, processes);
+  if (!owners) return std::unexpected(owners.error());
+  return reach_of_owners(std::move(*owners), target, filter, processes);
+}
+
+/// Users in a namespace, on all its interfaces.
+Result<Reach> reach_of_users(const TargetKeys& target, const NetFilter& filter, const std::vector<Process>& processes) {
+  const auto netns = open_netns(target);
+  if (!netns) return std::unexpected(netns.error());
+  auto owners = owners_by_user(filter.uids, (*netns)->inode(), processes);
   if (!owners) return std::unexpected(owners.error());
   return reach_of_owners(std::move(*owners), target, filter, processes);
 }
@@ -212,9 +230,9 @@ Result<Reach> find_reach(const KindSpec& kind, const TargetKeys& target, const N
     return reach_of_sockets(target, std::string(key), filter, services, processes);
   }
   if (target.contains("comm")) return reach_of_comm(target, filter, processes);
-  if (Status status = filter.uids.empty() ? Status() : check_egress(filter, "uid"); !status) {
-    return std::unexpected(status.error());
-  }
+  if (filter.uids.empty()) return reach_of_network(target, filter);
+  if (!target.contains("interface")) return reach_of_users(target, filter, processes);
+  if (Status status = check_egress(filter, "uid"); !status) return std::unexpected(status.error());
   return reach_of_network(target, filter);
 }
 

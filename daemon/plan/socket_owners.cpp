@@ -60,7 +60,7 @@ Result<SocketOwners> owners_by_processes(const CgroupTree& tree, std::string nam
   if (!root) return std::unexpected(root.error());
   SocketOwners owners;
   owners.name = std::move(name);
-  owners.by_process = true;
+  owners.by = OwnedBy::kProcess;
   owners.cgroups.push_back(std::move(*root));
   std::set<pid_t> members;
   for (const pid_t pid : pids) {
@@ -84,7 +84,7 @@ Result<SocketOwners> owners_by_pid(const CgroupTree& tree, const std::string& te
   }
   auto owners =
       owners_by_processes(tree, fmt::format("process {} ({})", process->pid, process->comm), {process->pid}, processes);
-  if (owners) owners->started = start_ticks(process->pid);
+  if (owners) owners->identity = start_ticks(process->pid);
   return owners;
 }
 
@@ -148,6 +148,24 @@ Result<SocketOwners> owners_by_comm(const std::vector<std::string>& comms, const
   }
   auto owners = owners_by_processes(*tree, name, std::move(pids), processes);
   if (owners) owners->follow = true;
+  return owners;
+}
+
+Result<SocketOwners> owners_by_user(const std::vector<uid_t>& uids, std::uint64_t netns,
+                                    const std::vector<Process>& processes) {
+  const auto tree = CgroupTree::find();
+  if (!tree) return std::unexpected(tree.error());
+  auto root = tree->root();
+  if (!root) return std::unexpected(root.error());
+  SocketOwners owners;
+  owners.name = fmt::format("user {} in network namespace {}", fmt::join(uids, ", "), netns);
+  owners.by = OwnedBy::kUser;
+  owners.netns = static_cast<std::uint32_t>(netns);
+  owners.identity = netns;
+  owners.cgroups.push_back(std::move(*root));
+  for (const Process& process : processes) {
+    if (process.netns == netns && contains(uids, process.uid)) owners.members.push_back(process.pid);
+  }
   return owners;
 }
 

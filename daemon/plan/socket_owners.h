@@ -18,15 +18,21 @@
 
 namespace chaos {
 
-/// Narrows a target to the sockets that were made in these cgroups and below them, or by these processes and their
-/// descendants. What they send is seen at the interfaces, what they receive at the cgroups.
+/// By what the sockets are told apart.
+enum class OwnedBy { kCgroup, kProcess, kUser };
+
+/// Narrows a target to the sockets that were made in these cgroups and below them, by these processes and their
+/// descendants, or by users in a network namespace. What they send is seen at the interfaces, what they receive at the
+/// cgroups.
 struct SocketOwners {
-  std::string name;              ///< "unit nginx.service"
-  std::vector<Cgroup> cgroups;   ///< empty: the target does not run at the moment
-  bool by_process = false;       ///< then `cgroups` is only where their packets arrive
-  std::vector<pid_t> processes;  ///< by_process
-  /// Of the one process that the target is: with its pid, its identity (start_ticks).
-  std::optional<std::uint64_t> started;
+  std::string name;               ///< "unit nginx.service"
+  std::vector<Cgroup> cgroups;    ///< empty: the target does not run at the moment
+  OwnedBy by = OwnedBy::kCgroup;  ///< for others `cgroups` is only where their packets arrive
+  std::vector<pid_t> processes;   ///< kProcess
+  std::uint32_t netns = 0;        ///< kUser: inode of the namespace
+  /// What the target is bound to: the start of the one process that it is (start_ticks), or the inode of the namespace
+  /// that its users are in. Empty: it is known by a name, or by its path.
+  std::optional<std::uint64_t> identity;
   std::vector<pid_t> members;  ///< all processes that it is now, ascending
   bool follow = false;         ///< it is known by a name, under which it may come back
   bool ingress = false;        ///< what arrives is meant as well
@@ -40,6 +46,10 @@ struct SocketOwners {
 /// The processes that have one of these names, of those that are candidates. `where`: for messages. Errors: kNotFound.
 [[nodiscard]] Result<SocketOwners> owners_by_comm(const std::vector<std::string>& comms, const std::string& where,
                                                   const std::function<bool(const Process&)>& candidate,
+                                                  const std::vector<Process>& processes);
+
+/// The users in a network namespace; whether they run something there does not matter. Errors: kUnsupported.
+[[nodiscard]] Result<SocketOwners> owners_by_user(const std::vector<uid_t>& uids, std::uint64_t netns,
                                                   const std::vector<Process>& processes);
 
 }  // namespace chaos

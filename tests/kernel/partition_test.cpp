@@ -1,9 +1,7 @@
 // network_partition: cut off from the peers that are named, both ways or one way, at once for callers where that is
 // asked for, and whole again afterwards. Observers: sockets of the test's own, and the kernel's own errno.
-#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -13,6 +11,7 @@
 #include "loss_support.h"
 #include "support/cgroup.h"
 #include "support/observe.h"
+#include "support/tcp.h"
 #include "support/time_scale.h"
 
 namespace chaos::test {
@@ -24,38 +23,6 @@ using std::chrono::steady_clock;
 using testing::HasSubstr;
 
 constexpr std::uint16_t kPort = 7000;
-
-struct Address {
-  sockaddr_storage storage{};
-  socklen_t size = 0;
-  Address(const std::string& text, std::uint16_t port) {
-    if (text.contains(':')) {
-      auto* v6 = reinterpret_cast<sockaddr_in6*>(&storage);
-      v6->sin6_family = AF_INET6;
-      v6->sin6_port = htons(port);
-      inet_pton(AF_INET6, text.c_str(), &v6->sin6_addr);
-      size = sizeof(*v6);
-    } else {
-      auto* v4 = reinterpret_cast<sockaddr_in*>(&storage);
-      v4->sin_family = AF_INET;
-      v4->sin_port = htons(port);
-      inet_pton(AF_INET, text.c_str(), &v4->sin_addr);
-      size = sizeof(*v4);
-    }
-  }
-  [[nodiscard]] const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
-};
-
-/// A TCP server on all addresses of a namespace, both families; nobody accepts, which the kernel does not mind.
-UniqueFd listen_in(const Namespace& ns, std::uint16_t port) {
-  UniqueFd fd;
-  ns.run([&] {
-    fd.reset(socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    const Address any("::", port);
-    if (bind(fd.get(), any.get(), any.size) != 0 || listen(fd.get(), 1024) != 0) throw std::runtime_error("listen");
-  });
-  return fd;
-}
 
 struct Call {
   int error = 0;

@@ -1,17 +1,25 @@
 // packet_loss narrowed to the sockets of processes and users: a pid with what it forks, processes by name, a user.
 // Theirs are hit, new and old, and those of their neighbours in the same namespace and cgroup are not. Observer: a
 // socket that counts what arrives, and what calls return.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/socket.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <array>
+#include <csignal>
 #include <filesystem>
 
 #include "loss_support.h"
+#include "puppet.h"
 #include "support/cgroup.h"
 #include "support/observe.h"
+#include "support/tcp.h"
 #include "support/temp_dir.h"
-#include "support/udp.h"
 
 namespace chaos::test {
 namespace {
@@ -19,61 +27,52 @@ namespace {
 using nlohmann::json;
 using testing::HasSubstr;
 
-constexpr std::uint16_t kPort = 6500;
-
-/// A shell in a namespace that does what it is told, in processes of its own or by itself.
-class Puppet {
+/// A process of a given number, which nobody may have: in a namespace, it sends a datagram each time that it is told.
+class Reborn {
  public:
-  Puppet(const Namespace& ns, const std::string& program = "/bin/bash", const std::string& prefix = "")
-      : child_(
-            "/bin/sh",
-            {"sh", "-c",
-             "exec nsenter --net=/run/netns/" + ns.name() + " " + prefix + program +
-                 " -c 'echo ready; while read -r line; do eval \"$line\" </dev/null >/dev/null 2>&1; echo $?; done'"}) {
-    if (child_.read_line() != "ready") throw std::runtime_error("no puppet");
-  }
-  /// The exit status of a command.
-  int tell(const std::string& command) {
-    child_.write_line(command);
-    return std::stoi(child_.read_line());
-  }
-  [[nodiscard]] pid_t pid() const { return child_.pid(); }
-
- private:
-  Child child_;
-};
-
-/// Counts datagrams that arrive in the right host.
-class Counter {
- public:
-  explicit Counter(const VethPair& net) {
-    net.right.run([this] {
-      for (const char* address : {"10.77.0.2", "fd77::2"})
-        sockets_.push_back(std::make_unique<UdpSocket>(address, kPort));
-    });
-  }
-  /// How many of `count` datagrams arrive that the puppet sends by itself to `address`.
-  int arrivals(Puppet& puppet, const std::string& address, int count = 20) {
-    drain();
-    EXPECT_EQ(puppet.tell("for i in {1.." + std::to_string(count) + "}; do echo x > /dev/udp/" + address + "/" +
-                          std::to_string(kPort) + "; done"),
-              0)
-        << "the sender was told";
-    int got = 0;
-    eventually([&] { return (got += drain()) >= count; }, std::chrono::milliseconds(300));
-    return got;
-  }
-
- private:
-  int drain() {
-    int got = 0;
-    char byte = 0;
-    for (const auto& socket : sockets_) {
-      while (recv(socket->fd(), &byte, 1, MSG_DONTWAIT) > 0) ++got;
+  Reborn(pid_t number, const Namespace& ns) {
+    const UniqueFd home(open(("/run/netns/" + ns.name()).c_str(), O_RDONLY | O_CLOEXEC));
+    std::array<int, 2> commands{};
+    if (home.get() < 0 || pipe2(commands.data(), O_CLOEXEC) != 0) throw std::runtime_error("no way to tell it");
+    const UniqueFd orders(commands[0]);
+    commands_.reset(commands[1]);
+    sockaddr_in to{.sin_family = AF_INET, .sin_port = htons(kCounterPort), .sin_addr = {}, .sin_zero = {}};
+    inet_pton(AF_INET, "10.77.0.2", &to.sin_addr);
+    clone_args how{};
+    how.exit_signal = SIGCHLD;
+    how.set_tid = reinterpret_cast<std::uintptr_t>(&number);
+    how.set_tid_size = 1;
+    // The number is free once its last owner is waited for, or an instant later.
+    const bool made =
+        eventually([&] { return (pid_ = static_cast<pid_t>(syscall(SYS_clone3, &how, sizeof(how)))) >= 0; });
+    if (!made) throw std::runtime_error("no process of that number");
+    if (pid_ != 0) return;
+    // The child of a process with threads: nothing but system calls from here.
+    close(commands_.get());
+    char order = 0;
+    if (setns(home.get(), CLONE_NEWNET) != 0) _exit(1);
+    while (read(orders.get(), &order, 1) == 1) {
+      const int fd = socket(AF_INET, SOCK_DGRAM, 0);
+      sendto(fd, "x", 1, 0, reinterpret_cast<sockaddr*>(&to), sizeof(to));
+      close(fd);
     }
-    return got;
+    _exit(0);
   }
-  std::vector<std::unique_ptr<UdpSocket>> sockets_;
+  ~Reborn() {
+    commands_.reset();
+    waitpid(pid_, nullptr, 0);
+  }
+  Reborn(const Reborn&) = delete;
+  Reborn& operator=(const Reborn&) = delete;
+  [[nodiscard]] pid_t pid() const { return pid_; }
+  void send(std::size_t count) const {
+    const std::string orders(count, 's');
+    if (write(commands_.get(), orders.data(), count) != static_cast<ssize_t>(count)) throw std::runtime_error("deaf");
+  }
+
+ private:
+  UniqueFd commands_;
+  pid_t pid_ = -1;
 };
 
 class ProcessTargets : public testing::Test {
@@ -120,7 +119,7 @@ TEST_F(ProcessTargets, WhatItForksIsCoveredBothWays) {
 
 TEST_F(ProcessTargets, SocketsThatItHadBeforeAreCovered) {
   // One open socket, used before and after.
-  ASSERT_EQ(target_.tell("exec 7>/dev/udp/10.77.0.2/" + std::to_string(kPort)), 0);
+  ASSERT_EQ(target_.tell("exec 7>/dev/udp/10.77.0.2/" + std::to_string(kCounterPort)), 0);
   ASSERT_EQ(target_.tell("echo x >&7"), 0);
   const json started = daemon_.run_scenario(total_loss({{"pid", std::to_string(target_.pid())}}));
   for (int i = 0; i < 5; ++i) EXPECT_EQ(target_.tell("echo x >&7"), 0);
@@ -170,6 +169,30 @@ TEST_F(ProcessTargets, AUsersSockets) {
   EXPECT_EQ(Sums(daemon_.stop_scenario(started.at("id"))).injected, 40U);
 }
 
+TEST_F(ProcessTargets, WhatArrivesForAUserInOneNamespaceAndNotInAnother) {
+  const Namespace elsewhere("elsewhere");
+  const std::string as_user = "setpriv --reuid 61234 --clear-groups ";
+  Puppet user(net_.left, "/bin/bash", as_user);
+  Puppet same_user(elsewhere, "/bin/bash", as_user);
+  const json started =
+      daemon_.run_scenario(total_loss({{"netns", net_.left.name()}, {"uid", "61234"}, {"direction", "ingress"}}));
+  const auto echo = [](const char* address) { return "ping -c 2 -i 0.2 -W 1 " + std::string(address); };
+  // ping is not root's: its sockets are this user's. That it may make them is the namespace's choice.
+  for (const std::string& ns : {net_.left.name(), elsewhere.name()}) {
+    (void)shell("ip netns exec " + ns + " sysctl -q -w net.ipv4.ping_group_range='0 2147483647'");
+  }
+  for (const char* address : {"10.77.0.2", "fd77::2"}) {
+    EXPECT_NE(user.tell(echo(address)), 0) << address;
+    EXPECT_EQ(other_.tell(echo(address)), 0) << address;
+  }
+  EXPECT_EQ(same_user.tell(echo("127.0.0.1")), 0);
+  EXPECT_EQ(counter_.arrivals(user, "10.77.0.2"), 20) << "what it sends is not meant";
+  const Sums sums(daemon_.stop_scenario(started.at("id")));
+  EXPECT_EQ(sums.injected, 4U);
+  EXPECT_TRUE(sums.closes());
+  EXPECT_EQ(user.tell(echo("10.77.0.2")), 0);
+}
+
 TEST_F(ProcessTargets, AUserWithinAProcessTree) {
   const json started = daemon_.run_scenario(
       total_loss({{"pid", std::to_string(target_.pid())}, {"uid", "61234"}, {"direction", "egress"}}));
@@ -208,6 +231,58 @@ TEST_F(ProcessTargets, AProcessThatEndsEndsTheScenarioAndNothingIsLeft) {
   EXPECT_TRUE(daemon_.get("/api/chaos/residue").body.at("residue").empty());
 }
 
+TEST_F(ProcessTargets, AProcessThatGetsTheNumberOfOneThatEndedIsLeftAlone) {
+  auto mortal = std::make_unique<Puppet>(net_.left);
+  const pid_t number = mortal->pid();
+  const json started = daemon_.run_scenario(total_loss({{"pid", std::to_string(number)}, {"direction", "egress"}}));
+  EXPECT_EQ(counter_.arrivals(*mortal, "10.77.0.2"), 0);
+  mortal.reset();
+  const Reborn reborn(number, net_.left);
+  ASSERT_EQ(reborn.pid(), number);
+  // At once, while the scenario still stands.
+  counter_.drain();
+  reborn.send(20);
+  EXPECT_EQ(counter_.collect(20), 20);
+  json ended;
+  EXPECT_TRUE(eventually([&] {
+    reborn.send(5);
+    EXPECT_EQ(counter_.collect(5), 5);
+    ended = daemon_.scenario(started.at("id"));
+    return ended.at("state") == "failed";
+  }));
+  EXPECT_EQ(ended.at("end_reason"), "target_gone");
+  EXPECT_EQ(ended.at("counters").at("injected"), 20);
+}
+
+TEST_F(ProcessTargets, TcpOfAUserAndOfProcessesByName) {
+  const TempDir dir;
+  std::filesystem::permissions(dir.path(), std::filesystem::perms(0755));
+  const auto program = dir.path() / "chaosprobe";
+  std::filesystem::copy_file("/bin/bash", program);
+  Puppet target(net_.left, program.string(), "setpriv --reuid 61234 --clear-groups ");
+  const UniqueFd four = listen_in(net_.right, 7000);
+  // A call that nobody answers is given up after three seconds.
+  (void)net_.left.command("sysctl -q -w net.ipv4.tcp_syn_retries=1");
+  const std::string ns = net_.left.name();
+  for (const json& named : {json{{"netns", ns}, {"uid", "61234"}}, json{{"netns", ns}, {"comm", "chaosprobe"}}}) {
+    for (const char* direction : {"egress", "ingress"}) {
+      json narrowed = named;
+      narrowed["direction"] = direction;
+      const json started = daemon_.run_scenario(total_loss(narrowed));
+      for (const char* address : {"10.77.0.2", "fd77::2"}) {
+        const std::string connect = "exec 7<>/dev/tcp/" + std::string(address) + "/7000";
+        // The shell itself connects: what it forks would have another name.
+        EXPECT_NE(target.tell("{ " + connect + "; } 2>/dev/null"), 0) << narrowed << address;
+        EXPECT_EQ(other_.tell(connect), 0) << narrowed << address;
+      }
+      const Sums sums(daemon_.stop_scenario(started.at("id")));
+      EXPECT_GE(sums.injected, 4U) << narrowed;
+      EXPECT_TRUE(sums.closes());
+    }
+  }
+  EXPECT_EQ(target.tell("exec 7<>/dev/tcp/10.77.0.2/7000"), 0);
+}
+
 TEST_F(ProcessTargets, KilledDaemonLeavesTheProcessAloneAtOnce) {
   (void)daemon_.run_scenario(total_loss({{"pid", std::to_string(target_.pid())}}));
   const BpfObjects objects = bpf_objects_of(daemon_.pid());
@@ -227,7 +302,7 @@ TEST_F(ProcessTargets, WhatIsNoTargetIsRefusedWithItsField) {
   EXPECT_EQ(refusal({{"pid", "0"}}), std::pair(400L, std::string("target.pid")));
   EXPECT_EQ(refusal({{"pid", "x"}}), std::pair(400L, std::string("target.pid")));
   EXPECT_EQ(refusal({{"pid", "4194305"}}), std::pair(404L, std::string("target.pid")));
-  EXPECT_EQ(refusal({{"netns", ns}, {"uid", "1"}}), std::pair(400L, std::string("target.uid")));
+  EXPECT_EQ(refusal({{"netns", ns}, {"interface", "l0"}, {"uid", "1"}}), std::pair(400L, std::string("target.uid")));
   EXPECT_EQ(refusal({{"netns", ns}, {"uid", "root"}}), std::pair(400L, std::string("target.uid")));
   EXPECT_EQ(refusal({{"netns", ns}, {"comm", "no-such-process"}}), std::pair(404L, std::string("target.comm")));
   EXPECT_EQ(refusal({{"netns", ns}, {"interface", "l0"}, {"comm", "bash"}}),

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "loss_support.h"
+#include "puppet.h"
 #include "support/cgroup.h"
 #include "support/observe.h"
 
@@ -172,6 +173,23 @@ TEST_F(SocketTargets, ACgroupWithoutProcessesIsCoveredOnceItHasSome) {
   const auto first = idle_process(other_, net_.left);
   EXPECT_TRUE(eventually([&] { return flow(&other_, nullptr, 100).received == 0; }));
   EXPECT_EQ(flow(&target_, nullptr, 100).received, 100U);
+}
+
+TEST_F(SocketTargets, AProcessThatMovesOutKeepsTheCgroupOfItsSocketsAndMakesNewOnesElsewhere) {
+  Counter counter(net_);
+  Puppet mover(net_.left);
+  target_.add(mover.pid());
+  ASSERT_EQ(mover.tell("exec 7>/dev/udp/10.77.0.2/" + std::to_string(kCounterPort)), 0);
+  const json started = daemon_.run_scenario(total_loss({{"cgroup", target_.path()}, {"direction", "egress"}}));
+  EXPECT_FALSE(counter.reached_by(mover));
+  other_.add(mover.pid());
+  EXPECT_TRUE(counter.reached_by(mover));
+  counter.drain();
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(mover.tell("echo x >&7"), 0);
+  EXPECT_EQ(counter.collect(1), 0) << "a socket of before";
+  target_.add(mover.pid());
+  EXPECT_FALSE(counter.reached_by(mover));
+  EXPECT_EQ(Sums(daemon_.stop_scenario(started.at("id"))).injected, 13U);
 }
 
 TEST_F(SocketTargets, ACgroupThatIsRemovedEndsTheScenario) {
