@@ -88,7 +88,8 @@ Status refine(Plan& plan) {
     return fail(Errc::kInvalid, "reject answers what the target sends, and direction=ingress leaves that alone",
                 "target.direction", "egress or both", "leave out direction, or choose mode=blackhole");
   }
-  if (*mode == kReject && plan.request.target.contains("netns")) {
+  // A user's sockets alone are told apart by their namespace at these hooks as well.
+  if (*mode == kReject && plan.request.target.contains("netns") && plan.reach.owners->by != OwnedBy::kUser) {
     return fail(Errc::kInvalid, "calls are refused wherever the target makes them", "target.netns",
                 "no netns with mode=reject", "leave out netns, or choose mode=blackhole");
   }
