@@ -39,12 +39,6 @@ struct Scenarios::Policy {
 
 namespace {
 
-constexpr std::chrono::milliseconds kWatchPeriod{250};
-constexpr std::chrono::seconds kProtectionAge{10};
-/// A target that is known by name may be away for this long: a restart, a failed start and another try.
-constexpr std::chrono::seconds kComeBackWithin{10};
-/// A look takes no more than this part of a core.
-constexpr int kFollowShare = 20;
 /// An active scenario that has matched nothing for this long says so.
 constexpr std::chrono::seconds kSilentAfter{5};
 
@@ -93,7 +87,12 @@ Scenarios::Scenarios(EventLoop& loop, Worker& worker, Injector& injector, Latch&
       policy_(std::make_shared<const Policy>(config, injector_.packets().classic())),
       schedule_(config.chaos_testing),
       observer_(std::move(observer)),
-      write_ahead_(std::move(write_ahead)) {}
+      write_ahead_(std::move(write_ahead)),
+      watch_(loop, worker, injector,
+             {.gone = [this](const std::string& id, const std::string& detail) { target_gone(id, detail); },
+              .warn = [this](const std::string& id, const std::string& warning) { warn(id, warning); }}) {
+  watch_.set_services(config.services);
+}
 
 Scenarios::~Scenarios() = default;
 
@@ -269,7 +268,7 @@ void Scenarios::armed(const std::string& id, const Status& status) {
     return answer(std::unexpected(timer.error()));
   }
   entry.deadline = std::move(*timer);
-  watch_targets();
+  watch_.add({id, entry.record.request, entry.fault, entry.identity}, entry.by_socket);
   observer_(snapshot(entry));
   answer(snapshot(entry));
 }
@@ -292,6 +291,7 @@ void Scenarios::end(Entry& entry, EndReason reason) {
   }
   if (!entry.fault) return;  // still being planned or armed: that takes it from here
   entry.fault->silence();
+  watch_.remove(entry.record.id);
   entry.deadline.reset();
   entry.record.state = State::kStopping;
   observer_(snapshot(entry));
@@ -384,6 +384,7 @@ void Scenarios::shut_down(std::function<void()> done) {
 
 std::vector<Schedule::Misfit> Scenarios::configure(const Config& config) {
   policy_ = std::make_shared<const Policy>(config, injector_.packets().classic());
+  watch_.set_services(config.services);
   schedule_.set_policy(config.chaos_testing);
   std::vector<Schedule::Misfit> misfits = schedule_.misfits();
   for (const Schedule::Misfit& misfit : misfits) {
@@ -399,86 +400,18 @@ std::vector<Schedule::Misfit> Scenarios::configure(const Config& config) {
   return misfits;
 }
 
-void Scenarios::watch_targets() {
-  for (auto& [id, entry] : entries_) {
-    if (!entry.fault || entry.record.state != State::kActive) continue;
-    const Fault::TargetState state = entry.fault->target_state();
-    if (state.gone) {
-      spdlog::warn("scenario {}: its target is gone", id);
-      end(entry, EndReason::kTargetGone);
-      continue;
-    }
-    for (const std::string& name : state.missing) {
-      const std::string warning = name + " is gone";
-      if (!contains(entry.record.warnings, warning)) entry.record.warnings.push_back(warning);
-    }
-  }
-  if (running() == 0) {
-    watch_.reset();
-    return;
-  }
-  follow_targets();
-  worker_.post([this] {
-    if (Status status = injector_.refresh_protection(kProtectionAge); !status) {
-      spdlog::error("protected traffic may be out of date: {}", status.error().message);
-    }
-  });
-  if (watch_) return watch_->rearm(kWatchPeriod);
-  if (auto timer = loop_.add_timer(kWatchPeriod, [this] { watch_targets(); })) {
-    watch_ = std::move(*timer);
-  } else {
-    spdlog::error("cannot watch targets: {}", timer.error().message);
-  }
+void Scenarios::target_gone(const std::string& id, const std::string& detail) {
+  const auto found = entries_.find(id);
+  if (found == entries_.end()) return;
+  spdlog::warn("scenario {}: its target is gone: {}", id, detail);
+  end(found->second, EndReason::kTargetGone);
 }
 
-void Scenarios::follow_targets() {
-  if (following_ || std::chrono::steady_clock::now() < follow_after_) return;
-  std::vector<Followed> all;
-  for (const auto& [id, entry] : entries_) {
-    if (!entry.fault || entry.record.state != State::kActive || !entry.by_socket) continue;
-    all.push_back({id, entry.record.request, entry.fault, entry.identity});
-  }
-  if (all.empty()) return;
-  following_ = true;
-  worker_.post([this, all = std::move(all), policy = policy_] {
-    const auto began = std::chrono::steady_clock::now();
-    auto sightings = chaos::follow_targets(all, policy->services);
-    const auto took = std::chrono::steady_clock::now() - began;
-    loop_.post([this, sightings = std::move(sightings), took] { looked(sightings, took); });
-  });
-}
-
-void Scenarios::looked(const std::vector<Sighting>& sightings, std::chrono::steady_clock::duration took) {
-  following_ = false;
-  follow_after_ = std::chrono::steady_clock::now() + kFollowShare * took;
-  for (const Sighting& sighting : sightings) seen(sighting);
-}
-
-void Scenarios::seen(const Sighting& sighting) {
-  const auto found = entries_.find(sighting.id);
-  if (found == entries_.end() || found->second.record.state != State::kActive) return;
-  Entry& entry = found->second;
-  const auto now = std::chrono::steady_clock::now();
-  const auto warn = [&entry](std::string text) {
-    if (!contains(entry.record.warnings, text)) entry.record.warnings.push_back(std::move(text));
-  };
-  switch (sighting.where) {
-    case Whereabouts::kThere:
-      entry.away_since.reset();
-      return;
-    case Whereabouts::kAway:
-      if (!entry.away_since) entry.away_since = now;
-      warn("was away for a while: " + sighting.detail);
-      if (now - *entry.away_since < kComeBackWithin) return;
-      break;
-    case Whereabouts::kGone:
-      break;
-    case Whereabouts::kUnknown:
-      warn("could not be followed: " + sighting.detail);
-      return;
-  }
-  spdlog::warn("scenario {}: its target is gone: {}", sighting.id, sighting.detail);
-  end(entry, EndReason::kTargetGone);
+void Scenarios::warn(const std::string& id, const std::string& warning) {
+  const auto found = entries_.find(id);
+  if (found == entries_.end()) return;
+  std::vector<std::string>& warnings = found->second.record.warnings;
+  if (!contains(warnings, warning)) warnings.push_back(warning);
 }
 
 Scenario Scenarios::snapshot(const Entry& entry) const {

@@ -16,8 +16,8 @@
 #include "base/result.h"
 #include "base/worker.h"
 #include "config/config.h"
-#include "fault/following.h"
 #include "fault/injector.h"
+#include "fault/target_watch.h"
 #include "plan/scenario.h"
 #include "safety/latch.h"
 #include "safety/lease.h"
@@ -94,8 +94,7 @@ class Scenarios {
     EventLoop::SourcePtr deadline;          ///< of its duration; of its wait while it waits
     bool by_socket = false;                 ///< its target is followed
     std::optional<std::uint64_t> identity;  ///< SocketOwners::identity
-    std::optional<std::chrono::steady_clock::time_point> away_since;  ///< its target does not run
-    std::vector<Reply> for_the_end;                                   ///< answered then
+    std::vector<Reply> for_the_end;         ///< answered then
   };
   struct Policy;
 
@@ -111,10 +110,8 @@ class Scenarios {
   void end_all(EndReason reason);
   void removed(const std::string& id, const Status& status, const Counters& counters);
   void finish(const std::string& id);
-  void watch_targets();
-  void follow_targets();
-  void looked(const std::vector<Sighting>& sightings, std::chrono::steady_clock::duration took);
-  void seen(const Sighting& sighting);
+  void target_gone(const std::string& id, const std::string& detail);
+  void warn(const std::string& id, const std::string& warning);
   [[nodiscard]] Status check_up() const;
   [[nodiscard]] Brakes brakes() const { return {latch_.engaged(), audit_broken_}; }
   [[nodiscard]] Scenario snapshot(const Entry& entry) const;
@@ -131,10 +128,8 @@ class Scenarios {
   bool audit_broken_ = false;
   std::function<void()> shut_down_done_;
   bool shutting_down_ = false;
-  EventLoop::SourcePtr watch_;
-  bool following_ = false;                                ///< the worker is at it
-  std::chrono::steady_clock::time_point follow_after_{};  ///< a look at a large host is not taken more often than this
-  std::map<std::string, Entry, std::less<>> entries_;     ///< what waits or runs, by ULID: in order of creation
+  TargetWatch watch_;
+  std::map<std::string, Entry, std::less<>> entries_;  ///< what waits or runs, by ULID: in order of creation
 };
 
 }  // namespace chaos
