@@ -22,7 +22,9 @@
 #define CHAOS_MAX_UIDS 1024
 #define CHAOS_MAX_CGROUP_LEVELS 32 /* below the root; a target may not lie deeper */
 #define CHAOS_MAX_PROTECTED_FLOWS 1024
-#define CHAOS_CB_WORD 4 /* which word of skb->cb carries slot and direction into the classifier */
+#define CHAOS_MAX_LINES 64    /* delay lines: one for each network namespace that needs one */
+#define CHAOS_LINE_MARKS 4096 /* packets on their way from a line to a device's ingress, at most */
+#define CHAOS_CB_WORD 4	      /* which word of skb->cb carries slot and direction into the classifier */
 #define CHAOS_NO_DEADLINE (~0ULL)
 
 enum chaos_direction { CHAOS_EGRESS = 0, CHAOS_INGRESS = 1 };
@@ -46,11 +48,14 @@ struct chaos_control {
 	__u64 any_socket;    /* faults that are not narrowed to the sockets of some cgroups or processes */
 	__u64 any_process;   /* of these, those that are not narrowed to processes */
 	__u64 any_uid;
-	__u64 pad[5];
+	__u32 line_secret; /* marks of packets that come back from a line are its, but for the last 12 bits */
+	__u32 pad32;
+	__u64 pad[4];
 };
 
 enum chaos_fault_flags {
 	CHAOS_FAULT_SHADOW = 1, /* decide and count, do not act */
+	CHAOS_FAULT_HOLD = 2,	/* what it takes goes to the delay line, and not away */
 };
 
 /* Which packets a fault takes, of those that match it. */
@@ -100,9 +105,10 @@ struct chaos_budget {
 
 /* One attached device or cgroup. */
 struct chaos_slot {
-	__u64 faults[2]; /* by direction */
-	__u32 l2_len;	 /* 14 for Ethernet-like devices, 0 for layer-3 devices and cgroups */
-	__u32 pad;
+	__u64 faults[2];    /* by direction */
+	__u16 l2_len;	    /* 14 for Ethernet-like devices, 0 for layer-3 devices and cgroups */
+	__u16 line;	    /* of the device's namespace */
+	__u32 line_ifindex; /* that line's TAP; 0: there is none */
 };
 
 /* Which ports may be protected: bit (port % CHAOS_PROTECTED_SUMMARY_BITS) of each transport. A clear bit ends the
@@ -134,7 +140,8 @@ struct chaos_counters {
 	__u64 over_limit;
 	__u64 matched_segments;
 	__u64 injected_segments;
-	__u64 injected_jointly; /* of injected: another fault had taken the packet already */
+	__u64 injected_jointly; /* of injected: another fault had taken the packet already; of a fault that holds:
+				 * another fault took it, so that it never came to the line */
 };
 
 /* One per possible CPU, whole pages. As in chaos_rules, the lowest numbers share the second page. */
@@ -176,6 +183,38 @@ struct chaos_maker {
 	__u32 pad;
 };
 
+#define CHAOS_LINE_MAGIC 0x63686c64
+
+/* In front of a frame that user space reads from a line's TAP. The kernel puts a VLAN tag that it carries beside the
+ * frame at offset 12 of what it writes out, which is here: after `tag`, if that says so. */
+struct chaos_line_header {
+	__u32 magic;   /* CHAOS_LINE_MAGIC; on its way to the TAP: 0 when nothing is */
+	__u32 ifindex; /* where it was taken */
+	__u16 tagged;  /* four bytes of VLAN tag follow here */
+	__u16 direction;
+	__u32 mark;
+	__u64 faults;	/* that hold it */
+	__u64 flow;	/* hash, never 0 */
+	__u64 taken_ns; /* CLOCK_MONOTONIC */
+	__u32 priority;
+	__u32 queue;
+	__u32 cpu;
+	__u32 number; /* by CPU: what one skb was cut into has one number */
+};
+#define CHAOS_LINE_TAG_AT 12
+
+/* How the frame that user space is writing to a line's TAP goes on. The write runs the program that reads it. */
+struct chaos_line {
+	__u32 ifindex;
+	__u32 direction;
+	__u32 mark;
+	__u32 priority;
+	__u32 queue;
+	__u32 pad;
+	__u64 returned; /* counted by the program */
+	__u64 pad64[4];
+};
+
 /* Whose sockets. */
 struct chaos_user {
 	__u32 uid;
@@ -212,3 +251,5 @@ CHAOS_ASSERT_SIZE(chaos_flow_line, 64);
 CHAOS_ASSERT_SIZE(chaos_tuple, 40);
 CHAOS_ASSERT_SIZE(chaos_maker, 8);
 CHAOS_ASSERT_SIZE(chaos_user, 8);
+CHAOS_ASSERT_SIZE(chaos_line_header, 56);
+CHAOS_ASSERT_SIZE(chaos_line, 64);

@@ -23,6 +23,17 @@ CHAOS_ARRAY(local_ports, __u64, 65536);
 CHAOS_ARRAY(protected_ports, __u64, CHAOS_PROTECTED_WORDS);
 CHAOS_ARRAY(flow_lines, struct chaos_flow_line, CHAOS_FLOW_LINES);
 
+CHAOS_ARRAY(lines, struct chaos_line, CHAOS_MAX_LINES);
+CHAOS_ARRAY(line_marks, __u64, CHAOS_LINE_MARKS); /* what they stand for */
+
+/* From the classifier to the program on a line's TAP, which runs next on the same CPU. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct chaos_line_header);
+} handovers SEC(".maps");
+
 /* Prefix → faults whose peer filter covers it, shorter prefixes included. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);

@@ -86,6 +86,7 @@ struct passage {
 	__u8 is_protected;
 	__u8 taken; /* some fault loses it */
 	__u8 pad[5];
+	__u64 held; /* these faults hold it */
 };
 
 /* One matching fault: gate, decide, count. A global function, so that the verifier walks it once and not once for each
@@ -128,58 +129,136 @@ __noinline int run_fault(struct __sk_buff *skb, struct passage *w, __u32 index)
 	}
 	count->injected++;
 	count->injected_segments += w->segments;
+	if (fault->flags & CHAOS_FAULT_HOLD) {
+		w->held |= 1ULL << index;
+		return 0;
+	}
 	if (w->taken)
 		count->injected_jointly++;
 	w->taken = 1;
 	return 0;
 }
 
-/* True if some fault takes the packet. `by_attachment`: the hook sees the target's sockets only. */
-static __always_inline bool classify(struct __sk_buff *skb, bool by_attachment)
+/* A packet that is lost comes to no line. Global: see run_fault. */
+__noinline int count_lost_before_line(__u64 held)
+{
+	struct chaos_tally *own = own_tally();
+
+	for (int i = 0; own && held && i < CHAOS_MAX_FAULTS; i++) {
+		__u32 index = lowest_bit(held);
+
+		/* The compiler knows it, the verifier does not. */
+		barrier_var(index);
+		if (index >= CHAOS_MAX_FAULTS)
+			break;
+		own->faults[index].injected_jointly++;
+		held &= held - 1;
+	}
+	return 0;
+}
+
+/* Says to the program on the line's TAP what it is that comes next. */
+static __always_inline int hand_over(struct __sk_buff *skb, const struct chaos_slot *slot, const struct passage *w)
+{
+	__u32 zero = 0;
+	struct chaos_line_header *next = bpf_map_lookup_elem(&handovers, &zero);
+
+	if (!next)
+		return CHAOS_PASS_ON;
+	next->magic = CHAOS_LINE_MAGIC;
+	next->ifindex = skb->ifindex;
+	next->direction = (__u16)w->direction;
+	next->mark = skb->mark;
+	next->faults = w->held;
+	next->flow = w->flow ?: flow_hash(&w->packet) ?: 1;
+	next->taken_ns = bpf_ktime_get_ns();
+	next->priority = skb->priority;
+	next->queue = skb->queue_mapping;
+	return (int)bpf_redirect(slot->line_ifindex, 0);
+}
+
+/* A packet that a line has let go passes its device once more. On egress nobody can forge where it comes from; on
+ * ingress that is lost, and a mark says it instead, for which it gets back the one that it had. */
+static __always_inline bool comes_from_line(struct __sk_buff *skb, const struct chaos_control *control,
+					    const struct chaos_slot *slot, __u32 direction)
+{
+	if (!slot->line_ifindex)
+		return false;
+	if (direction == CHAOS_EGRESS) {
+		__u32 number = slot->line;
+		const struct chaos_line *line = bpf_map_lookup_elem(&lines, &number);
+
+		return skb->ingress_ifindex == slot->line_ifindex && line && line->ifindex == skb->ifindex;
+	}
+	__u32 number = skb->mark ^ control->line_secret;
+	__u64 *mark = number < CHAOS_LINE_MARKS ? bpf_map_lookup_elem(&line_marks, &number) : NULL;
+
+	if (!mark)
+		return false;
+	skb->mark = (__u32)*mark;
+	return true;
+}
+
+static __always_inline const struct chaos_rules *rules_page(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&rules, &zero);
+}
+
+/* What becomes of the packet: in `w`, taken or held. `by_attachment`: the hook sees the target's sockets only. */
+static __always_inline void classify(struct __sk_buff *skb, const struct chaos_slot *slot, __u32 direction,
+				     bool by_attachment, struct passage *w)
 {
 	const struct chaos_rules *page = gate_open();
-	__u32 slot_direction = skb->cb[CHAOS_CB_WORD];
-	__u32 direction = slot_direction & 1;
-	__u32 index = slot_direction >> 1;
-	const struct chaos_slot *slot;
-	struct passage w;
+	__u32 index = skb->cb[CHAOS_CB_WORD] >> 1;
 	struct chaos_tally *own;
 	__u64 mask;
 
 	if (!page || index >= CHAOS_MAX_SLOTS)
-		return false;
-	slot = &page->slots[index];
+		return;
 	mask = slot->faults[direction] & *(volatile const __u64 *)&page->control.active;
 	if (!mask)
-		return false;
+		return;
 	own = own_tally();
 	if (own)
 		own->seen_backwards[CHAOS_SEEN_AT(index << 1 | direction)]++;
 
 	mask = match_socket(skb, &page->control, by_attachment, mask);
 	if (!mask)
-		return false;
-	__builtin_memset(&w, 0, sizeof(w));
-	parse_packet(skb, slot->l2_len, &w.packet);
-	mask = match(page, &w.packet, direction, mask);
-	if (!mask)
-		return false;
-	w.direction = direction;
-	w.segments = skb->gso_segs ?: 1;
+		return;
+	__builtin_memset(w, 0, sizeof(*w));
+	parse_packet(skb, slot->l2_len, &w->packet);
+	mask = match(page, &w->packet, direction, mask);
+	w->direction = direction;
+	w->segments = skb->gso_segs ?: 1;
 	for (int i = 0; i < CHAOS_MAX_FAULTS && mask; i++) {
-		run_fault(skb, &w, lowest_bit(mask));
+		run_fault(skb, w, lowest_bit(mask));
 		mask &= mask - 1;
 	}
-	return w.taken;
 }
 
 SEC("tc")
 int chaos_classify(struct __sk_buff *skb)
 {
+	const struct chaos_rules *page = rules_page();
 	__u32 direction = skb->cb[CHAOS_CB_WORD] & 1;
+	__u32 index = skb->cb[CHAOS_CB_WORD] >> 1;
+	const struct chaos_slot *slot;
+	struct passage w;
 
-	if (!classify(skb, false))
+	if (!page || index >= CHAOS_MAX_SLOTS)
 		return CHAOS_PASS_ON;
+	slot = &page->slots[index];
+	if (comes_from_line(skb, &page->control, slot, direction))
+		return CHAOS_PASS_ON;
+	w.taken = 0;
+	w.held = 0;
+	classify(skb, slot, direction, false, &w);
+	if (!w.taken)
+		return w.held ? hand_over(skb, slot, &w) : CHAOS_PASS_ON;
+	if (w.held)
+		count_lost_before_line(w.held);
 	/* Egress: a redirect to no device loses the packet without telling the sender's stack. TC_ACT_SHOT would report
 	 * NET_XMIT_DROP (net/core/dev.c, sch_handle_egress), and no network does that. */
 	return direction == CHAOS_EGRESS ? (int)bpf_redirect(0, 0) : CHAOS_DROP;
@@ -189,7 +268,15 @@ int chaos_classify(struct __sk_buff *skb)
 SEC("cgroup_skb/ingress")
 int chaos_arrivals(struct __sk_buff *skb)
 {
-	return !classify(skb, true);
+	const struct chaos_rules *page = rules_page();
+	__u32 index = skb->cb[CHAOS_CB_WORD] >> 1;
+	struct passage w;
+
+	if (!page || index >= CHAOS_MAX_SLOTS)
+		return 1;
+	w.taken = 0;
+	classify(skb, &page->slots[index], CHAOS_INGRESS, true, &w);
+	return !w.taken;
 }
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

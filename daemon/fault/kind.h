@@ -26,6 +26,8 @@ class Fault {
   virtual Status arm(std::chrono::nanoseconds duration) = 0;
   /// It acts no more when this returns. Never blocks; any thread.
   virtual void silence() = 0;
+  /// What it holds back is dropped by remove(), and not let go. Any thread.
+  virtual void discard_held() {}
   /// Takes everything out of the kernel and waits until no packet or call is under its hand. Blocks; worker thread.
   virtual Status remove() = 0;
   /// Any thread; after remove() the final figures.

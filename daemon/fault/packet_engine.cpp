@@ -51,12 +51,13 @@ void close_and_wait(std::vector<std::optional<PacketHook>> hooks) {
 
 }  // namespace
 
-PacketEngine::PacketEngine(std::string tag, SharedMaps maps, PacketPrograms programs)
+PacketEngine::PacketEngine(std::string tag, SharedMaps maps, PacketPrograms programs, bool classic)
     : tag_(std::move(tag)),
       maps_(std::move(maps)),
       programs_(std::move(programs)),
       classifier_(maps_),
-      process_sockets_(maps_, tag_) {}
+      process_sockets_(maps_, tag_),
+      lines_(maps_, tag_, classic) {}
 
 Result<std::unique_ptr<PacketEngine>> PacketEngine::create(std::string_view instance, UndoJournal* journal,
                                                            PacketHookChoice choice) {
@@ -65,8 +66,8 @@ Result<std::unique_ptr<PacketEngine>> PacketEngine::create(std::string_view inst
   if (!maps) return std::unexpected(maps.error());
   auto programs = PacketPrograms::load(*maps, tag);
   if (!programs) return std::unexpected(programs.error());
-  std::unique_ptr<PacketEngine> engine(new PacketEngine(tag, std::move(*maps), std::move(*programs)));
   const bool wanted = choice == PacketHookChoice::kClsact || (choice == PacketHookChoice::kAuto && !has_tcx());
+  std::unique_ptr<PacketEngine> engine(new PacketEngine(tag, std::move(*maps), std::move(*programs), wanted));
   if (wanted && journal != nullptr) engine->classic_.emplace(*journal);
   return engine;
 }
@@ -83,13 +84,18 @@ Result<unsigned> PacketEngine::reserve() {
   return static_cast<unsigned>(it - active_.begin());
 }
 
-Result<unsigned> PacketEngine::prepare(const Plan& plan, const chaos_fault& parameters) {
+Result<unsigned> PacketEngine::prepare(const Plan& plan, const chaos_fault& parameters,
+                                       std::shared_ptr<LineFault> hold) {
   auto index = reserve();
   if (!index) return index;
   chaos_fault& fault = maps_.fault(*index);
   fault = parameters;
   fault.generation = ++generation_;
   fault.flags = plan.request.mode == Mode::kShadow ? std::uint16_t{CHAOS_FAULT_SHADOW} : std::uint16_t{0};
+  if (hold) {
+    fault.flags |= CHAOS_FAULT_HOLD;
+    lines_.prepare(*index, std::move(hold));
+  }
   if (plan.parameters.contains("max_events")) {
     auto budget = get_integer(plan.parameters, "max_events");
     fault.max_events = budget.value_or(0);
@@ -112,7 +118,7 @@ Result<unsigned> PacketEngine::prepare(const Plan& plan, const chaos_fault& para
 }
 
 PacketEngine::Attachment PacketEngine::to_device(std::uint64_t netns, const Interface& interface,
-                                                 chaos_direction direction) {
+                                                 chaos_direction direction, const Lines::Place& line) {
   const auto make = [this, netns, ifindex = interface.ifindex, direction](unsigned slot) -> Result<PacketHook> {
     if (classic_) {
       auto hook = classic_->attach(programs_, netns, ifindex, slot, direction);
@@ -123,7 +129,7 @@ PacketEngine::Attachment PacketEngine::to_device(std::uint64_t netns, const Inte
     if (!hook) return std::unexpected(hook.error());
     return PacketHook(std::move(*hook));
   };
-  return {{netns, interface.ifindex, 0}, interface.name, interface.l2_len(), direction, make};
+  return {{netns, interface.ifindex, 0}, interface.name, interface.l2_len(), direction, line, make};
 }
 
 Result<PacketHook> PacketEngine::hook_on_cgroup(const Cgroup& cgroup, chaos_direction direction, unsigned slot) {
@@ -143,7 +149,7 @@ Result<PacketHook> PacketEngine::hook_on_cgroup(const Cgroup& cgroup, chaos_dire
 
 PacketEngine::Attachment PacketEngine::to_cgroup(const Cgroup& cgroup, chaos_direction direction) {
   const auto make = [this, cgroup, direction](unsigned slot) { return hook_on_cgroup(cgroup, direction, slot); };
-  return {{0, 0, cgroup.id}, "cgroup " + cgroup.path, 0, direction, make};
+  return {{0, 0, cgroup.id}, "cgroup " + cgroup.path, 0, direction, {}, make};
 }
 
 bool PacketEngine::refuses_calls(unsigned fault) const {
@@ -175,16 +181,28 @@ Status PacketEngine::attach(const Reach& reach, unsigned fault) {
   }
   for (const PlannedNetwork& network : reach.networks) {
     // Links belong to the namespace of the thread that makes them.
-    Status entered = network.netns->run([&] {
-      for (const PlannedInterface& planned : network.interfaces) {
-        const std::uint64_t netns = network.netns->inode();
-        if (planned.egress) attach_new(to_device(netns, planned.interface, CHAOS_EGRESS));
-        if (planned.ingress) attach_new(to_device(netns, planned.interface, CHAOS_INGRESS));
-      }
-    });
+    Status joined;
+    Status entered = network.netns->run([&] { joined = attach_devices(network, fault, attach_new); });
     if (!entered) return entered;
+    if (!joined) return joined;
   }
   return status;
+}
+
+Status PacketEngine::attach_devices(const PlannedNetwork& network, unsigned fault,
+                                    const std::function<void(const Attachment&)>& attach_new) {
+  const std::uint64_t netns = network.netns->inode();
+  Lines::Place line;
+  if (lines_.holds(fault) && !network.interfaces.empty()) {
+    const auto joined = lines_.join(fault, *network.netns);
+    if (!joined) return std::unexpected(joined.error());
+    line = *joined;
+  }
+  for (const PlannedInterface& planned : network.interfaces) {
+    if (planned.egress) attach_new(to_device(netns, planned.interface, CHAOS_EGRESS, line));
+    if (planned.ingress) attach_new(to_device(netns, planned.interface, CHAOS_INGRESS, line));
+  }
+  return {};
 }
 
 Status PacketEngine::follow(unsigned fault, const Reach& reach) {
@@ -260,6 +278,10 @@ Status PacketEngine::attach_one(const Attachment& attachment, unsigned fault) {
     const std::scoped_lock lock(mutex_);
     slot->hooks[direction].emplace(std::move(*hook));
   }
+  if (attachment.line.ifindex != 0) {
+    maps_.slot(*number).line = attachment.line.number;
+    maps_.slot(*number).line_ifindex = attachment.line.ifindex;
+  }
   classifier_.add_to_slot(fault, *number, direction);
   return {};
 }
@@ -273,6 +295,7 @@ Status PacketEngine::arm(unsigned fault, std::chrono::nanoseconds duration) {
     active_[fault].armed = true;
   }
   const auto deadline = system_clock().boottime() + duration;
+  lines_.start(fault);
   maps_.fault(fault).deadline_boot_ns = static_cast<std::uint64_t>(deadline.count());
   std::atomic_thread_fence(std::memory_order_seq_cst);
   classifier_.activate(fault);
@@ -301,6 +324,15 @@ Counters PacketEngine::counters(unsigned fault) const {
   result.matched_segments = now.matched_segments - before.matched_segments;
   result.injected_segments = now.injected_segments - before.injected_segments;
   result.injected_jointly = now.injected_jointly - before.injected_jointly;
+  if (const auto held = lines_.figures(fault)) {
+    // While it is at work, what is on its way to the line is no loss; at the end, what never came there is.
+    const std::uint64_t arrived = held->tally.arrived.load();
+    const std::uint64_t expected = result.injected - result.injected_jointly;
+    std::uint64_t lost = held->tally.over_limit.load();
+    if (active_[fault].ended && expected > arrived) lost += expected - arrived;
+    result.injected -= std::min(lost, result.injected);
+    result.over_limit += lost;
+  }
   result.matched = result.injected + result.shadowed + result.not_sampled + result.spared_protected +
                    result.spared_budget + result.spared_expired + result.over_limit;
   // Read after the outcomes: what matched has been seen by then.
@@ -311,17 +343,34 @@ Counters PacketEngine::counters(unsigned fault) const {
   return result;
 }
 
-Counters PacketEngine::release(unsigned fault) {
+Counters PacketEngine::release(unsigned fault, bool discard) {
   classifier_.silence(fault);
   wait_for_packets_in_flight();
+  if (lines_.holds(fault)) {
+    lines_.end(fault, discard);
+    {
+      const std::scoped_lock lock(mutex_);
+      active_[fault].ended = true;
+    }
+    // What goes back to a device's ingress passes our program there once more, some time soon.
+    wait_for_packets_in_flight();
+  }
   const Counters result = counters(fault);
   detach(fault, [](const Slot&, chaos_direction) { return true; });
+  forget_lines(lines_.leave(fault));
   classifier_.remove(fault);
   process_sockets_.untrack(fault);
   maps_.forget_flows(maps_.fault(fault).generation);
   const std::scoped_lock lock(mutex_);
   active_[fault] = {};
   return result;
+}
+
+void PacketEngine::forget_lines(const std::vector<std::uint64_t>& namespaces) {
+  const std::scoped_lock lock(mutex_);
+  for (const auto& [number, slot] : slots_) {
+    if (contains(namespaces, slot->place.netns)) maps_.slot(number).line_ifindex = 0;
+  }
 }
 
 void PacketEngine::detach(unsigned fault, const std::function<bool(const Slot&, chaos_direction)>& which) {
@@ -381,6 +430,10 @@ PacketEngine::Objects PacketEngine::objects() const {
   for (const std::uint32_t id : programs_.program_ids()) objects.programs.insert(id);
   for (const std::uint32_t id : process_sockets_.link_ids()) objects.links.insert(id);
   for (const std::uint32_t id : process_sockets_.program_ids()) objects.programs.insert(id);
+  const Lines::Objects lines = lines_.objects();
+  objects.links.insert(lines.links.begin(), lines.links.end());
+  objects.programs.insert(lines.programs.begin(), lines.programs.end());
+  objects.maps.insert(lines.maps.begin(), lines.maps.end());
   const std::scoped_lock lock(mutex_);
   for (const auto& [number, slot] : slots_) {
     for (const auto& hook : slot->hooks) {

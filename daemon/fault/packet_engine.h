@@ -26,6 +26,7 @@
 #include "kernel/packet_programs.h"
 #include "kernel/process_sockets.h"
 #include "kernel/shared_maps.h"
+#include "line/lines.h"
 #include "plan/plan.h"
 
 namespace chaos {
@@ -42,7 +43,8 @@ class PacketEngine {
 
   /// Reserves a fault, writes its rule, attaches what is not attached yet. Nothing acts. On error nothing is left.
   /// Errors: kRefused (64 faults, 256 devices, prefixes), kNotFound (interface gone), kUnsupported, kInternal.
-  Result<unsigned> prepare(const Plan& plan, const chaos_fault& parameters);
+  /// `hold`: it does not lose what it takes, but holds it in delay lines; null: it loses it.
+  Result<unsigned> prepare(const Plan& plan, const chaos_fault& parameters, std::shared_ptr<LineFault> hold = {});
   /// Brings a fault that is narrowed to sockets to where its target is now: cgroups, namespaces and interfaces that
   /// came are covered, those that went are let go. What stays is not disturbed. On error some of it may be missing.
   Status follow(unsigned fault, const Reach& reach);
@@ -50,7 +52,10 @@ class PacketEngine {
   Status arm(unsigned fault, std::chrono::nanoseconds duration);
   void silence(unsigned fault);
   /// Waits for packets in flight, takes out rule and links that nobody else needs; the final counters.
-  Counters release(unsigned fault);
+  /// `discard`: what is held in delay lines is dropped and not let go.
+  Counters release(unsigned fault, bool discard = false);
+  /// What delay lines do for it; null if they do not.
+  [[nodiscard]] std::shared_ptr<const LineFault> line_figures(unsigned fault) const { return lines_.figures(fault); }
   [[nodiscard]] Counters counters(unsigned fault) const;
   [[nodiscard]] Fault::TargetState target_state(unsigned fault) const;
 
@@ -95,6 +100,7 @@ class PacketEngine {
     bool by_socket = false;
     OwnedBy owned_by = OwnedBy::kCgroup;
     bool refuses_calls = false;
+    bool ended = false;  ///< no packet comes to its lines any more
     chaos_counters before{};
     std::vector<Watch> watches;
     std::uint64_t evaluated = 0;  ///< at places that have been let go
@@ -103,13 +109,18 @@ class PacketEngine {
   struct Attachment {
     Place place;
     std::string name;
-    unsigned l2_len = 0;
+    std::uint16_t l2_len = 0;
     chaos_direction direction = CHAOS_EGRESS;
+    Lines::Place line;                                           ///< of its namespace, for faults that hold packets
     std::function<Result<PacketHook>(unsigned slot)> make_hook;  ///< in the place's namespace
   };
 
-  PacketEngine(std::string tag, SharedMaps maps, PacketPrograms programs);
-  Attachment to_device(std::uint64_t netns, const Interface& interface, chaos_direction direction);
+  PacketEngine(std::string tag, SharedMaps maps, PacketPrograms programs, bool classic);
+  Attachment to_device(std::uint64_t netns, const Interface& interface, chaos_direction direction,
+                       const Lines::Place& line);
+  Status attach_devices(const PlannedNetwork& network, unsigned fault,
+                        const std::function<void(const Attachment&)>& attach_new);
+  void forget_lines(const std::vector<std::uint64_t>& namespaces);
   /// Egress: its calls. Ingress: what arrives.
   Attachment to_cgroup(const Cgroup& cgroup, chaos_direction direction);
   Result<PacketHook> hook_on_cgroup(const Cgroup& cgroup, chaos_direction direction, unsigned slot);
@@ -127,6 +138,7 @@ class PacketEngine {
   PacketPrograms programs_;
   Classifier classifier_;
   ProcessSockets process_sockets_;
+  Lines lines_;
   std::optional<ClassicHooks> classic_;
   std::uint64_t generation_ = 0;
   mutable std::mutex mutex_;  ///< bookkeeping below; never held across link work

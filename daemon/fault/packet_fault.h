@@ -17,12 +17,14 @@ class PacketFault final : public Fault {
   using Achieved = std::function<std::map<std::string, std::string>(const Counters&)>;
   /// Puts `fault` in place for `plan`; nothing acts yet. `achieved`: what a kind measures. Errors: as
   /// PacketEngine::prepare. Worker thread.
+  /// `hold`: as PacketEngine::prepare.
   static Result<std::unique_ptr<Fault>> prepare(PacketEngine& engine, const Plan& plan, const chaos_fault& fault,
-                                                Achieved achieved);
+                                                Achieved achieved, std::shared_ptr<LineFault> hold = {});
   ~PacketFault() override { (void)PacketFault::remove(); }
 
   Status arm(std::chrono::nanoseconds duration) override { return engine_.arm(index_, duration); }
   void silence() override { engine_.silence(index_); }
+  void discard_held() override { discard_.store(true); }
   Status remove() override;
   [[nodiscard]] Counters counters() const override { return finished_.load() ? final_ : engine_.counters(index_); }
   [[nodiscard]] std::map<std::string, std::string> achieved(const Counters& counters) const override {
@@ -39,6 +41,7 @@ class PacketFault final : public Fault {
   PacketEngine& engine_;
   const unsigned index_;
   Achieved achieved_;
+  std::atomic<bool> discard_{false};
   std::atomic<bool> removed_{false};
   std::atomic<bool> finished_{false};
   Counters final_;

@@ -3,15 +3,17 @@
 #include <array>
 #include <string>
 
+#include "fault/bandwidth_limit.h"
+#include "fault/latency_injection.h"
 #include "fault/network_partition.h"
+#include "fault/packet_changes.h"
 #include "fault/packet_loss.h"
 
 namespace chaos {
 namespace {
 
-constexpr std::array<const FaultKind*, 2> kKinds{
-    &kPacketLoss,
-    &kNetworkPartition,
+constexpr std::array<const FaultKind*, 6> kKinds{
+    &kPacketLoss, &kLatencyInjection, &kNetworkPartition, &kPacketDuplication, &kPacketCorruption, &kBandwidthLimit,
 };
 
 }  // namespace

@@ -337,6 +337,7 @@ void Scenarios::end_all(EndReason reason) {
   }
   // Those that wait go from the map as they end.
   std::vector<std::string> ids;
+  ids.reserve(entries_.size());
   for (const auto& [id, entry] : entries_) ids.push_back(id);
   for (const std::string& id : ids) {
     if (auto it = entries_.find(id); it != entries_.end()) end(it->second, reason);
@@ -440,6 +441,7 @@ std::vector<std::string> Scenarios::running_ids() const {
 
 std::vector<Scenario> Scenarios::list() const {
   std::vector<Scenario> all;
+  all.reserve(entries_.size());
   for (const auto& [id, entry] : entries_) all.push_back(snapshot(entry));
   return all;
 }

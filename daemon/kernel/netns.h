@@ -28,6 +28,7 @@ class Netns {
   [[nodiscard]] const std::string& path() const { return path_; }
   /// True if PID 1 lives in it.
   [[nodiscard]] bool is_initial() const;
+  [[nodiscard]] int fd() const { return fd_.get(); }
   /// Runs `job` inside, in a thread of its own, and waits for it. Error: kInternal (setns).
   [[nodiscard]] Status run(const std::function<void()>& job) const;
 

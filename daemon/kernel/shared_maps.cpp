@@ -41,6 +41,9 @@ constexpr std::array kMaps{
     MapSpec{"protected_flows", "pfl", BPF_MAP_TYPE_HASH, sizeof(chaos_tuple), 1, CHAOS_MAX_PROTECTED_FLOWS,
             BPF_F_NO_PREALLOC},
     MapSpec{"flow_lines", "flo", BPF_MAP_TYPE_ARRAY, 4, sizeof(chaos_flow_line), CHAOS_FLOW_LINES, BPF_F_MMAPABLE},
+    MapSpec{"lines", "lin", BPF_MAP_TYPE_ARRAY, 4, sizeof(chaos_line), CHAOS_MAX_LINES, BPF_F_MMAPABLE},
+    MapSpec{"line_marks", "lmk", BPF_MAP_TYPE_ARRAY, 4, 8, CHAOS_LINE_MARKS, BPF_F_MMAPABLE},
+    MapSpec{"handovers", "han", BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(chaos_line_header), 1, 0},
     MapSpec{"spilled_flows", "spi", BPF_MAP_TYPE_LRU_HASH, 8, 4, CHAOS_MAX_SPILLED_FLOWS, 0},
 };
 
@@ -110,6 +113,8 @@ Result<SharedMaps> SharedMaps::create(std::string_view tag) {
   if (status) status = map_into(maps.remote_ports_, maps.fd_of("remote_ports"), 65536);
   if (status) status = map_into(maps.local_ports_, maps.fd_of("local_ports"), 65536);
   if (status) status = map_into(maps.protected_ports_, maps.fd_of("protected_ports"), CHAOS_PROTECTED_WORDS);
+  if (status) status = map_into(maps.lines_, maps.fd_of("lines"), CHAOS_MAX_LINES);
+  if (status) status = map_into(maps.line_marks_, maps.fd_of("line_marks"), CHAOS_LINE_MARKS);
   if (status) status = map_into(maps.flow_lines_, maps.fd_of("flow_lines"), CHAOS_FLOW_LINES);
   if (!status) return std::unexpected(status.error());
   return maps;

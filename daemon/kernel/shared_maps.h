@@ -30,6 +30,8 @@ class SharedMaps {
   [[nodiscard]] chaos_fault& fault(unsigned index) const { return rules_[0].faults_backwards[CHAOS_FAULT_AT(index)]; }
   [[nodiscard]] chaos_budget& budget(unsigned index) const { return budgets_[index]; }
   [[nodiscard]] chaos_slot& slot(unsigned index) const { return rules_[0].slots[index]; }
+  [[nodiscard]] chaos_line& line(unsigned index) const { return lines_[index]; }
+  [[nodiscard]] __u64& line_mark(unsigned index) const { return line_marks_[index]; }
   [[nodiscard]] __u64& remote_port_mask(std::uint16_t port) const { return remote_ports_[port]; }
   [[nodiscard]] __u64& local_port_mask(std::uint16_t port) const { return local_ports_[port]; }
   [[nodiscard]] __u64& protocol_mask(std::uint8_t protocol) const { return rules_[0].protocols[protocol]; }
@@ -72,6 +74,8 @@ class SharedMaps {
   MappedArray<__u64> local_ports_;
   MappedArray<__u64> protected_ports_;
   MappedArray<chaos_flow_line> flow_lines_;
+  MappedArray<chaos_line> lines_;
+  MappedArray<__u64> line_marks_;
 };
 
 }  // namespace chaos

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/contains.h"
+#include "kernel/tap.h"
 
 namespace chaos {
 namespace {
@@ -72,6 +73,7 @@ Result<std::vector<PlannedInterface>> find_interfaces(const Netns& netns, const 
   std::vector<PlannedInterface> found;
   for (const Interface& interface : *all) {
     if (!names.empty() && !contains(names, interface.name)) continue;
+    if (names.empty() && interface.name.starts_with(kLinePrefix)) continue;
     found.push_back({.interface = interface, .host_default_route = routed->contains(interface.ifindex)});
   }
   for (const std::string& name : names) {
@@ -108,6 +110,7 @@ std::vector<std::shared_ptr<const Netns>> namespaces_of(const std::vector<pid_t>
     }
   }
   std::vector<std::shared_ptr<const Netns>> list;
+  list.reserve(found.size());
   for (auto& [inode, netns] : found) list.push_back(std::move(netns));
   return list;
 }

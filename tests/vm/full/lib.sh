@@ -59,6 +59,9 @@ make_hosts() {
   ip -n left link add eth0 type veth peer name eth0 netns right
   ip -n left addr add 10.99.0.1/24 dev eth0
   ip -n right addr add 10.99.0.2/24 dev eth0
+  # An address that is still being checked brings its route later: that would look like something left behind.
+  local host
+  for host in left right; do ip netns exec "$host" sysctl -q -w net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.eth0.accept_dad=0; done
   ip -n left link set lo up
   ip -n left link set eth0 up
   ip -n right link set eth0 up
