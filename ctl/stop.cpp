@@ -15,11 +15,14 @@ namespace {
 struct StopOptions {
   std::string id;
   bool all = false;
+  bool drop_in_flight = false;
 };
 
 void stop_options(CLI::App& app, StopOptions& options) {
   app.add_option("ID", options.id, "The scenario to stop");
   app.add_flag("--all", options.all, "Stop all that are active or queued");
+  app.add_flag("--drop-in-flight", options.drop_in_flight,
+               "Drop the packets that are held back, instead of letting them go");
 }
 
 void print_stopped(const Context& context, const Json& scenario) {
@@ -41,14 +44,16 @@ void print_stopped(const Context& context, const Json& scenario) {
   }
 }
 
-Outcome<Json> stop_one(Client& client, const std::string& id) {
-  return client.post("/api/chaos/scenarios/" + url_escape(id) + "/stop", Json::object());
+Outcome<Json> stop_one(Client& client, const std::string& id, bool drop_in_flight) {
+  Json body = Json::object();
+  if (drop_in_flight) body["drop_in_flight"] = true;
+  return client.post("/api/chaos/scenarios/" + url_escape(id) + "/stop", body);
 }
 
 Exit worse(Exit one, Exit other) { return std::max(one, other); }
 
-Outcome<Exit> stop_single(Context& context, const std::string& id) {
-  Outcome<Json> scenario = stop_one(context.client, id);
+Outcome<Exit> stop_single(Context& context, const StopOptions& options) {
+  Outcome<Json> scenario = stop_one(context.client, options.id, options.drop_in_flight);
   if (!scenario) return std::unexpected(scenario.error());
   const Outcome<Json> residue = ask_residue(context.client);
   const Exit exit =
@@ -64,14 +69,14 @@ Outcome<Exit> stop_single(Context& context, const std::string& id) {
   return exit;
 }
 
-Outcome<Exit> stop_all(Context& context) {
+Outcome<Exit> stop_all(Context& context, bool drop_in_flight) {
   const Outcome<Json> answer = context.client.get("/api/chaos/scenarios");
   if (!answer) return std::unexpected(answer.error());
   Json document{{"stopped", Json::array()}, {"errors", Json::array()}};
   Exit exit = Exit::kDone;
   for (const Json& scenario : list_at(*answer, "scenarios")) {
     const std::string id = text_of(scenario, "id");
-    Outcome<Json> stopped = stop_one(context.client, id);
+    Outcome<Json> stopped = stop_one(context.client, id, drop_in_flight);
     if (!stopped) {
       // One that resists must not keep the others running.
       exit = worse(exit, stopped.error().exit);
@@ -101,7 +106,7 @@ Outcome<Exit> run_stop(Context& context, const StopOptions& options) {
     return problem(Errc::kInvalid, "stop takes either an ID or --all", "ID", "exactly one of the two",
                    context.advice("list") + " prints the ids");
   }
-  return options.all ? stop_all(context) : stop_single(context, options.id);
+  return options.all ? stop_all(context, options.drop_in_flight) : stop_single(context, options);
 }
 
 Outcome<Exit> run_rearm(Context& context) {

@@ -117,8 +117,8 @@ void Daemon::bind_scenarios(Backend& backend) {
                        reply(PlanOutcome{std::move(report->scenario), std::move(report->refusal)});
                      });
   };
-  backend.stop = [this](std::string_view id, const Caller&, Backend::ScenarioReply reply) {
-    scenarios_->stop(id, std::move(reply));
+  backend.stop = [this](std::string_view id, InFlight held, Backend::ScenarioReply reply) {
+    scenarios_->stop(id, held, std::move(reply));
   };
   backend.emergency_stop = [this](std::string_view why) {
     auto ids = scenarios_->emergency_stop(why);

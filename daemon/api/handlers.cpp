@@ -50,6 +50,15 @@ Result<json> small_body(const HttpRequest& request, std::span<const std::string_
   return body;
 }
 
+Result<InFlight> in_flight_of(const Result<json>& body) {
+  if (!body) return std::unexpected(body.error());
+  const auto drop = body->find("drop_in_flight");
+  if (drop == body->end()) return InFlight::kLetGo;
+  if (!drop->is_boolean())
+    return fail(Errc::kInvalid, "drop_in_flight is no boolean", "drop_in_flight", "true or false");
+  return drop->get<bool>() ? InFlight::kDrop : InFlight::kLetGo;
+}
+
 /// One line for the audit log: what would be done to what.
 std::string describe(const ScenarioRequest& request) {
   std::string text = request.kind + " on";
@@ -135,8 +144,11 @@ void Handlers::plan(const HttpRequest& request, Respond respond) const {
 }
 
 void Handlers::stop(const HttpRequest& request, Respond respond) const {
+  constexpr std::array<std::string_view, 1> kFields = {"drop_in_flight"};
+  const auto held = in_flight_of(small_body(request, kFields));
+  if (!held) return respond(problem_response(held.error(), request.request_id));
   const std::string& scenario = request.params.at("id");
-  backend_.stop(scenario, request.caller,
+  backend_.stop(scenario, *held,
                 [find = backend_.find, scenario, id = request.request_id,
                  respond = std::move(respond)](Result<Scenario> result) mutable {
                   if (result) return respond(json_response(200, to_json(*result)));

@@ -39,6 +39,13 @@ constexpr std::string_view kRequests = R"json({
                                 "description": "allow the interface that the host's default route uses"}
     }
   },
+  "StopRequest": {
+    "type": "object",
+    "additionalProperties": false,
+    "properties": {
+      "drop_in_flight": {"type": "boolean", "description": "drop the packets that it holds back; else they are let go"}
+    }
+  },
   "EmergencyStopRequest": {
     "type": "object",
     "properties": {"reason": {"type": "string", "maxLength": 1024}}

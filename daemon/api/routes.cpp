@@ -46,7 +46,7 @@ std::vector<Row> table() {
       {"GET", "/api/chaos/scenarios/{id}", kView, "show_scenario", "One scenario",
        {}, "", "Scenario", 200, false, false, &H::find},
       {"POST", "/api/chaos/scenarios/{id}/stop", kOperate, "stop_scenario", "Stop a scenario; answers once it is gone",
-       {}, "", "Scenario", 200, true, true, &H::stop},
+       {}, "StopRequest", "Scenario", 200, true, true, &H::stop},
       {"POST", "/api/chaos/plan", kOperate, "plan_scenario", "What would be touched, and would it be admitted",
        {}, "ScenarioRequest", "PlanReport", 200, false, true, &H::plan},
       {"POST", "/api/chaos/emergency-stop", kOperate, "emergency_stop", "Silence everything at once, and latch",

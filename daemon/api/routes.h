@@ -38,7 +38,7 @@ struct Backend {
   // Scenarios, see fault/scenarios.h.
   std::function<void(ScenarioRequest, const Caller&, ScenarioReply)> start;
   std::function<void(ScenarioRequest, const Caller&, PlanReply)> plan;
-  std::function<void(std::string_view id, const Caller&, ScenarioReply)> stop;  ///< kNotFound: asks find() next
+  std::function<void(std::string_view id, InFlight, ScenarioReply)> stop;  ///< kNotFound: asks find() next
   std::function<std::vector<std::string>(std::string_view why)> emergency_stop;
   std::function<Status()> rearm;
   /// An array of scenarios, newest first; `include_ended`: with those that the history has.

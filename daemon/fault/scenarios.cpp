@@ -323,8 +323,9 @@ void Scenarios::finish(const std::string& id) {
   take_turns();
 }
 
-void Scenarios::stop(std::string_view id, Reply reply) {
+void Scenarios::stop(std::string_view id, InFlight held, Reply reply) {
   if (auto it = entries_.find(id); it != entries_.end()) {
+    if (held == InFlight::kDrop && it->second.fault) it->second.fault->discard_held();
     it->second.for_the_end.push_back(std::move(reply));
     return end(it->second, EndReason::kStopped);
   }

@@ -55,7 +55,7 @@ class Scenarios {
   void start(ScenarioRequest request, const Caller& caller, Reply reply);
   /// The fault is silent when this returns (one store); the reply comes when it is removed. One that waits is
   /// cancelled. Error: kNotFound, also when it has ended already.
-  void stop(std::string_view id, Reply reply);
+  void stop(std::string_view id, InFlight held, Reply reply);
   /// Silences all at once by one store, latches, empties the queue, then tears down in order. The ids that it ended.
   /// Never fails: a latch that cannot be written is engaged in memory and logged.
   std::vector<std::string> emergency_stop(std::string_view why);

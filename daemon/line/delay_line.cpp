@@ -22,6 +22,7 @@ constexpr std::size_t kLargest = 70 * 1024;
 /// Frames that are read before those are looked after that are due.
 constexpr int kBatch = 32;
 constexpr std::size_t kSpareFrames = 4096;
+constexpr std::size_t kCopied = 16384;
 
 std::int64_t now_ns() {
   timespec now{};
@@ -53,7 +54,7 @@ DelayLine::DelayLine(const Setup& setup, Tap tap, LinePrograms programs)
       programs_(std::move(programs)),
       store_(setup.memory),
       flows_(kFlows),
-      scratch_(kLargest) {}
+      last_resort_(kLargest) {}
 
 Status DelayLine::start() {
   wake_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -176,9 +177,12 @@ void DelayLine::run_jobs() {
 bool DelayLine::read_some() {
   if (tap_gone_) return false;
   for (int i = 0; i < kBatch; ++i) {
-    const ssize_t got = ::read(tap_.fd(), scratch_.data(), scratch_.size());
+    if (!landing_) landing_ = store_.take(kLargest);
+    // Without memory they are read all the same, to be counted and dropped.
+    unsigned char* where = landing_ ? landing_->bytes.get() : last_resort_.data();
+    const ssize_t got = ::read(tap_.fd(), where, kLargest);
     if (got > 0) {
-      arrive({scratch_.data(), static_cast<std::size_t>(got)}, now_ns());
+      arrive(static_cast<std::size_t>(got), now_ns());
       continue;
     }
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
@@ -213,21 +217,30 @@ std::unique_ptr<Frame> DelayLine::new_frame() {
   return frame;
 }
 
-void DelayLine::arrive(std::span<const unsigned char> read, std::int64_t now) {
+std::optional<Block> DelayLine::keep(std::size_t length) {
+  if (!landing_) return std::nullopt;
+  // A large one stays where it is.
+  if (length > kCopied) return std::exchange(landing_, std::nullopt);
+  auto block = store_.take(length);
+  if (block) std::memcpy(block->bytes.get(), landing_->bytes.get(), length);
+  return block;
+}
+
+void DelayLine::arrive(std::size_t length, std::int64_t now) {
   auto frame = new_frame();
-  if (!parse_frame(read, *frame)) return;
+  const unsigned char* where = landing_ ? landing_->bytes.get() : last_resort_.data();
+  if (!parse_frame({where, length}, *frame)) return;
   const std::uint64_t faults = frame->header.faults;
   const std::uint32_t cpu = frame->header.cpu;
   if (last_number_.size() <= cpu) last_number_.resize(cpu + 1);
   const bool first = last_number_[cpu] != frame->header.number;
   last_number_[cpu] = frame->header.number;
   if (first) each_fault(faults, [](LineFault& fault, unsigned) { count(fault.tally.arrived); });
-  auto block = store_.take(read.size());
+  auto block = keep(length);
   if (!block) {
     if (first) each_fault(faults, [](LineFault& fault, unsigned) { count(fault.tally.over_limit); });
     return;
   }
-  std::memcpy(block->bytes.get(), read.data(), read.size());
   frame->block = std::move(*block);
   Flow& flow = flow_of(frame->header.flow, now);
   const std::uint64_t number = flow.packets++;

@@ -79,7 +79,9 @@ class DelayLine {
   void wait();
   /// Reads some frames; false when there are none left.
   bool read_some();
-  void arrive(std::span<const unsigned char> read, std::int64_t now_ns);
+  /// What was read lies in landing_, which is taken along if that saves a copy.
+  void arrive(std::size_t length, std::int64_t now_ns);
+  std::optional<Block> keep(std::size_t length);
   /// When the frame is to go on; empty: it has been dropped and counted.
   std::optional<std::int64_t> schedule(Frame& frame, Flow& flow);
   void let_go(Frame& frame);
@@ -111,7 +113,8 @@ class DelayLine {
   std::vector<Flow> flows_;
   std::vector<std::uint32_t> last_number_;  ///< by CPU
   std::vector<std::unique_ptr<Frame>> spare_;
-  std::vector<unsigned char> scratch_;
+  std::optional<Block> landing_;  ///< where frames are read to
+  std::vector<unsigned char> last_resort_;
   std::uint32_t marks_ = 0;
   bool more_ = false;  ///< the last read left some
   bool tap_gone_ = false;

@@ -8,6 +8,7 @@ namespace {
 
 constexpr std::size_t kEthernet = 14;
 constexpr std::size_t kTag = 4;
+constexpr std::uint8_t kTcp = 6;
 constexpr std::uint8_t kUdp = 17;
 
 std::uint16_t be16(std::span<const unsigned char> bytes, std::size_t at) {
@@ -25,15 +26,25 @@ std::pair<std::size_t, std::uint16_t> network_of(std::span<const unsigned char> 
   return {at, type};
 }
 
-/// What a checksum covers, and whether that is UDP's: from the transport header on.
-std::pair<std::size_t, bool> covered_from(std::span<const unsigned char> frame) {
+struct Covered {
+  std::size_t from = 0;       ///< the transport header
+  std::uint8_t protocol = 0;  ///< 0: there is none, or not its beginning
+};
+
+/// What a transport checksum covers.
+Covered covered_by_checksum(std::span<const unsigned char> frame) {
   const auto [at, type] = network_of(frame);
   if (type == 0x0800 && at + 20 <= frame.size()) {
     const bool first = (be16(frame, at + 6) & 0x1fff) == 0;
-    return {at + (frame[at] & 0xfU) * 4U, first && frame[at + 9] == kUdp};
+    return {at + (frame[at] & 0xfU) * 4U, first ? frame[at + 9] : std::uint8_t{0}};
   }
-  if (type == 0x86dd && at + 40 <= frame.size()) return {at + 40, frame[at + 6] == kUdp};
-  return {at, false};
+  if (type == 0x86dd && at + 40 <= frame.size()) return {at + 40, frame[at + 6]};
+  return {at, 0};
+}
+
+/// Looked at before the checksum is: a length that cannot be, or a checksum that means "none".
+bool decides_before_checksum(std::uint8_t protocol, std::size_t offset) {
+  return (protocol == kUdp && offset >= 4 && offset < 8) || (protocol == kTcp && offset == 12);
 }
 
 }  // namespace
@@ -63,8 +74,9 @@ std::uint64_t Frame::wire_bytes() const {
   const std::uint64_t all = end - begin + (header.tagged != 0 ? kTag : 0);
   if (offload.gso_type == VIRTIO_NET_HDR_GSO_NONE || offload.gso_size == 0) return all;
   // The headers that every segment repeats: what lies before the payload.
-  const auto [at, udp] = covered_from(bytes());
-  const std::uint64_t headers = udp ? at + 8 : at + (at + 12 < bytes().size() ? (bytes()[at + 12] >> 4) * 4U : 20U);
+  const auto [at, protocol] = covered_by_checksum(bytes());
+  const bool tcp = protocol == kTcp && at + 12 < bytes().size();
+  const std::uint64_t headers = at + (tcp ? (bytes()[at + 12] >> 4) * 4U : 8U);
   if (all <= headers) return all;
   const std::uint64_t segments = (all - headers + offload.gso_size - 1) / offload.gso_size;
   return all + (segments - 1) * headers;
@@ -104,11 +116,10 @@ bool parse_frame(std::span<const unsigned char> read, Frame& frame) {
 }
 
 void flip_bit(std::span<unsigned char> ethernet, std::uint64_t hash) {
-  auto [from, udp] = covered_from(ethernet);
+  auto [from, protocol] = covered_by_checksum(ethernet);
   if (from >= ethernet.size()) from = std::min(kEthernet, ethernet.size() - 1);
   std::size_t at = from + (hash >> 3) % (ethernet.size() - from);
-  // UDP's checksum itself may become the one that means "none".
-  if (udp && (at - from == 6 || at - from == 7)) at = from;
+  if (decides_before_checksum(protocol, at - from)) at = from;
   ethernet[at] = static_cast<unsigned char>(ethernet[at] ^ (1U << (hash & 7)));
 }
 

@@ -28,6 +28,9 @@ struct Caller {
 
 enum class Mode : std::uint8_t { kArmed, kShadow };  ///< shadow: decide and count, do not act
 
+/// What becomes of packets that a scenario holds when it is stopped.
+enum class InFlight : std::uint8_t { kLetGo, kDrop };
+
 struct ScenarioRequest {
   std::string kind;
   TargetKeys target;

@@ -56,6 +56,7 @@ class FakeDaemon {
   Backend backend;
   std::vector<ScenarioRequest> started;
   std::vector<std::string> stopped;
+  bool dropped_in_flight = false;
   std::vector<std::string> emergencies;
   std::optional<Error> refusal;              ///< of start, stop, rearm, features
   std::vector<Backend::ScenarioReply> kept;  ///< starts that wait, if `late`
@@ -82,8 +83,9 @@ class FakeDaemon {
     backend.plan = [this](ScenarioRequest, const Caller&, Backend::PlanReply reply) {
       reply(PlanOutcome{.scenario = full_scenario(), .refusal = refusal});
     };
-    backend.stop = [this](std::string_view id, const Caller&, Backend::ScenarioReply reply) {
+    backend.stop = [this](std::string_view id, InFlight held, Backend::ScenarioReply reply) {
       if (refusal) return reply(std::unexpected(*refusal));
+      dropped_in_flight = held == InFlight::kDrop;
       stopped.emplace_back(id);
       reply(full_scenario());
     };

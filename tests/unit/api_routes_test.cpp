@@ -98,6 +98,12 @@ TEST_F(Routes, StopsById) {
   EXPECT_EQ(reply.status, 200);
   EXPECT_EQ(json::parse(reply.body)["id"], full_scenario().id);
   EXPECT_EQ(daemon.stopped, std::vector<std::string>{"ABC"});
+  EXPECT_FALSE(daemon.dropped_in_flight);
+  EXPECT_EQ(daemon.ask("POST", "/api/chaos/scenarios/ABC/stop", R"({"drop_in_flight": true})").status, 200);
+  EXPECT_TRUE(daemon.dropped_in_flight);
+  for (const char* body : {R"({"drop_in_flight": 1})", R"({"drop": true})", "x"}) {
+    EXPECT_EQ(daemon.ask("POST", "/api/chaos/scenarios/ABC/stop", body).status, 400) << body;
+  }
 }
 
 TEST_F(Routes, StopOfOneFromAnEarlierRunAnswersItsRecord) {

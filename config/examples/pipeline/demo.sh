@@ -16,6 +16,7 @@ rate=1000
 baseline_s=10
 loss_s=15
 outage_s=5
+latency_s=8
 partition_s=5
 recovery_s=10
 # So many lines wait in the queue when somebody who watches its depth would be told.
@@ -124,7 +125,7 @@ fault_phase() {
     if jq -e '.state | IN("completed", "failed", "aborted")' <<<"$scenario" >/dev/null; then break; fi
     if (((SECONDS - began) / 5 != reported)); then
       reported=$(((SECONDS - began) / 5))
-      say "  $(jq -r '"\(.counters.matched) packets matched, \(.counters.injected) dropped"' <<<"$scenario")"
+      say "  $(jq -r '"\(.counters.matched) packets matched, \(.counters.injected) hit"' <<<"$scenario")"
     fi
     sleep 0.2
   done
@@ -140,6 +141,12 @@ fault_phase() {
 loss_phase() {
   fault_phase "$1" "$3" 'collector and queue' packet_loss --target netns=chaosdemo-collector \
     --target "peer=$queue_address" -p "probability=$2"
+}
+
+# latency_phase NAME DELAY JITTER SECONDS: what the collector sends to the queue arrives later.
+latency_phase() {
+  fault_phase "$1" "$4" 'collector and queue' latency_injection --target netns=chaosdemo-collector \
+    --target "peer=$queue_address" --target direction=egress -p "delay=$2" -p "jitter=$3"
 }
 
 # partition_phase NAME SECONDS: the processor, one service of three, is cut off from the queue, another.
@@ -206,6 +213,13 @@ check_phases() {
   # The shortest time after which TCP sends again what nobody asked for is 200 ms.
   holds "$name" '$report.latency_p99_ms > 150' 'no line had to wait for TCP to send again'
 
+  name=latency
+  holds "$name" "$sums" 'the counters do not add up'
+  holds "$name" '$counters.injected > 0 and $counters.over_limit == 0' 'packets were not held, or not all'
+  # Each line waits at least for the shortest delay, and TCP is still as fast as it was.
+  holds "$name" '$report.latency_p50_ms >= 40' "a latency of $(of_phase "$name" latency_p50_ms) ms with 50 ms injected"
+  holds "$name" '$report.throughput_per_s > 0.8 * $rate' "only $(of_phase "$name" throughput_per_s) lines/s"
+
   name='100 % loss'
   holds "$name" "$sums" 'the counters do not add up'
   holds "$name" '$counters.injected > 0 and $counters.not_sampled == 0' 'packets got through'
@@ -231,7 +245,7 @@ check_phases() {
 print_table() {
   local name cell
   printf '\n%-12s %7s %7s %7s %6s %8s %9s %9s %8s %8s %8s %8s %10s\n' phase sent stored missing dupl. lines/s \
-    'p50 ms' 'p99 ms' retrans. matched dropped noticed recovered
+    'p50 ms' 'p99 ms' retrans. matched hit noticed recovered
   for name in "${names[@]}"; do
     IFS=$'\t' read -r -a cell < <(jq -r --arg name "$name" --argjson counters "${counters[$name]}" \
       --argjson noticed "${noticed[$name]}" '
@@ -245,7 +259,7 @@ print_table() {
       "${retransmits[$name]}" "${cell[@]:7}"
   done
   printf '\n%s\n' 'A line counts in the phase in which it was sent; lines/s is what was stored during the phase.
-retrans.: TCP segments sent again by collector and queue. matched, dropped: packets that the fault saw and dropped.
+retrans.: TCP segments sent again by collector and queue. matched, hit: packets that the fault saw, and of them those that it dropped or held.
 noticed: from the start of the fault until '"$notice_depth"' lines waited in the queue.
 recovered: from the end of the fault to the first line that was on time again (TCP waits longer each time it fails).'
 }
@@ -304,6 +318,7 @@ main() {
 
   quiet_phase baseline "$baseline_s"
   loss_phase '10 % loss' 10% "$loss_s"
+  latency_phase latency 50ms 10ms "$latency_s"
   quiet_phase between 5
   loss_phase '100 % loss' 100% "$outage_s"
   quiet_phase recovery "$recovery_s"

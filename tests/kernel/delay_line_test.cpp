@@ -1,0 +1,406 @@
+// Kinds that hold packets: they come later, twice, with a flipped bit, or as slowly as a link would bring them, each of
+// them accounted for, and the path is straight at once when chaosd dies, hangs or stops. Observers: ping, sockets with
+// the kernel's own time stamps, the kernel's counters.
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <linux/bpf.h>
+#include <net/if.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <csignal>
+#include <cstddef>
+#include <cstring>
+#include <thread>
+
+#include "loss_support.h"
+#include "ordered_flows.h"
+#include "support/kernel_test.h"
+#include "support/observe.h"
+#include "support/requests.h"
+#include "support/time_scale.h"
+
+namespace chaos::test {
+namespace {
+
+using nlohmann::json;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+using testing::HasSubstr;
+
+class DelayLine : public testing::Test {
+ protected:
+  void SetUp() override {
+    CHAOS_NEEDS_ROOT();
+    net_ = std::make_unique<VethPair>("line");
+    daemon_ = std::make_unique<Daemon>();
+  }
+  [[nodiscard]] json request(const std::string& kind, json parameters, const std::string& direction = "egress",
+                             json more = json::object()) const {
+    json target{{"netns", net_->left.name()}, {"interface", "l0"}, {"direction", direction}};
+    target.update(more);
+    return {
+        {"kind", kind}, {"target", target}, {"parameters", std::move(parameters)}, {"seed", "7"}, {"duration", "120s"}};
+  }
+  std::string begin(const std::string& kind, json parameters, const std::string& direction = "egress",
+                    json more = json::object()) {
+    return id_of(daemon_->run_scenario(request(kind, std::move(parameters), direction, std::move(more))));
+  }
+  /// Of `count` echoes from the left host, in ms; empty if one is lost.
+  std::vector<double> round_trips(const std::string& to, int count = 5, const std::string& options = "") const {
+    const Outcome run = try_shell("ip netns exec " + net_->left.name() + " ping -n -i 0.01 -W 2 " + options + " -c " +
+                                  std::to_string(count) + " " + to);
+    std::vector<double> times;
+    for (std::size_t at = run.output.find("time="); at != std::string::npos; at = run.output.find("time=", at + 1)) {
+      if (run.output.find("DUP!", at) < run.output.find('\n', at)) continue;
+      times.push_back(std::strtod(run.output.c_str() + at + 5, nullptr));
+    }
+    return run.status == 0 ? times : std::vector<double>{};
+  }
+  [[nodiscard]] bool lines_left() const {
+    return try_shell("ip -o -n " + net_->left.name() + " link | grep chaosd-").status == 0;
+  }
+
+  std::unique_ptr<VethPair> net_;
+  std::unique_ptr<Daemon> daemon_;
+};
+
+double least(const std::vector<double>& values) { return values.empty() ? -1 : std::ranges::min(values); }
+
+TEST_F(DelayLine, PingTakesThatMuchLongerBothFamiliesBothWays) {
+  ASSERT_LT(least(round_trips("10.77.0.2")), 5.0 * time_scale());
+  for (const char* direction : {"egress", "ingress", "both"}) {
+    const double once = 20.0;
+    const double expected = std::string(direction) == "both" ? 2 * once : once;
+    const std::string id = begin("latency_injection", {{"delay", "20ms"}}, direction);
+    for (const char* address : {"10.77.0.2", "fd77::2"}) {
+      const auto times = round_trips(address);
+      ASSERT_EQ(times.size(), 5U) << direction << " " << address;
+      EXPECT_GE(least(times), expected) << direction << " " << address;
+      EXPECT_LE(least(times), expected + 10.0 * time_scale()) << direction << " " << address;
+    }
+    const json ended = daemon_->stop_scenario(id);
+    const Sums sums(ended);
+    EXPECT_TRUE(sums.closes());
+    EXPECT_EQ(sums.injected, std::string(direction) == "both" ? 20U : 10U);
+    EXPECT_EQ(sums.over_limit, 0U);
+    EXPECT_THAT(ended.at("achieved").value("delay", ""), HasSubstr("p50 20."));
+    EXPECT_FALSE(lines_left());
+    EXPECT_LT(least(round_trips("10.77.0.2")), 5.0 * time_scale());
+  }
+  EXPECT_EQ(attached_programs(net_->left, "l0"), 0U);
+}
+
+TEST_F(DelayLine, OnlyWhatMatchesIsHeld) {
+  const std::string id =
+      begin("latency_injection", {{"delay", "300ms"}}, "egress", {{"peer", "10.77.0.2"}, {"protocol", "icmp"}});
+  EXPECT_GE(least(round_trips("10.77.0.2", 2)), 300.0);
+  EXPECT_LT(least(round_trips("fd77::2", 2)), 100.0 * time_scale());
+  const auto flow = run_ordered(*net_, {OrderedSpec{.packets = 5000}}).front();
+  EXPECT_EQ(flow.received, flow.sent);
+  const Sums sums(daemon_->stop_scenario(id));
+  EXPECT_EQ(sums.injected, 2U);
+}
+
+TEST_F(DelayLine, PacketsOfFlowsKeepTheirOrderAndAllArrive) {
+  const std::string id = begin("latency_injection", {{"delay", "10ms"}, {"jitter", "8ms"}});
+  std::vector<OrderedSpec> specs;
+  for (std::uint16_t i = 0; i < 8; ++i) {
+    specs.push_back({.source_port = static_cast<std::uint16_t>(5000 + i),
+                     .port = static_cast<std::uint16_t>(6000 + i),
+                     .packets = full_size() ? 1'250'000U : 5000U,
+                     .pace = std::chrono::microseconds(100)});
+  }
+  std::uint64_t sent = 0;
+  std::uint64_t inversions = 0;
+  std::uint64_t lost = 0;
+  for (const OrderedResult& flow : run_ordered(*net_, specs)) {
+    sent += flow.sent;
+    inversions += flow.inversions;
+    lost += flow.sent - flow.received - flow.socket_drops;
+  }
+  const json ended = daemon_->stop_scenario(id);
+  const Sums sums(ended);
+  EXPECT_EQ(inversions, 0U);
+  EXPECT_EQ(sums.injected + sums.over_limit, sent);
+  // Beyond what the line itself says that it had no room for, nothing is lost.
+  EXPECT_LE(lost, sums.over_limit + softnet_drops());
+  EXPECT_TRUE(sums.closes());
+}
+
+TEST_F(DelayLine, ReorderedOnesOvertake) {
+  const std::string id = begin("latency_injection", {{"delay", "20ms"}, {"reorder", "10%"}});
+  const auto flow = run_ordered(*net_, {OrderedSpec{.packets = 5000}}).front();
+  (void)daemon_->stop_scenario(id);
+  EXPECT_EQ(flow.received, flow.sent);
+  EXPECT_GT(flow.inversions, 50U);
+}
+
+TEST_F(DelayLine, DuplicatesAreAsManyAsWereAskedFor) {
+  for (const int seed : {1, 2}) {
+    json asked = request("packet_duplication", {{"probability", "10%"}});
+    asked["seed"] = std::to_string(seed);
+    const json started = daemon_->run_scenario(asked);
+    const auto flow = run_ordered(*net_, {OrderedSpec{.packets = 20'000}}).front();
+    const Sums sums(daemon_->stop_scenario(started.at("id")));
+    EXPECT_EQ(flow.received, flow.sent);
+    EXPECT_EQ(flow.repeated, sums.injected);
+    EXPECT_LT(std::abs(deviation(sums.injected, flow.sent, 0.1)), 4.0);
+  }
+}
+
+TEST_F(DelayLine, CorruptPacketsAreCaughtByTheReceiversChecksum) {
+  const auto errors = [this](const std::string& counter) {
+    return std::stoull(
+        shell("ip netns exec " + net_->right.name() + " nstat -az " + counter + " | awk 'END { print $2 }'"));
+  };
+  for (const bool offloads : {true, false}) {
+    if (!offloads) net_->disable_offloads();
+    const auto before = errors("UdpInCsumErrors");
+    const std::string id = begin("packet_corruption", {{"probability", "20%"}}, "egress", {{"protocol", "udp"}});
+    const auto flow = run_ordered(*net_, {OrderedSpec{.packets = 10'000}}).front();
+    const Sums sums(daemon_->stop_scenario(id));
+    EXPECT_LT(std::abs(deviation(sums.injected, flow.sent, 0.2)), 4.0);
+    EXPECT_EQ(flow.received, flow.sent - sums.injected);
+    EXPECT_EQ(errors("UdpInCsumErrors") - before, sums.injected);
+  }
+  // TCP gets everything across all the same.
+  const auto before = errors("TcpInCsumErrors");
+  const std::string id = begin("packet_corruption", {{"probability", "5%"}});
+  const Outcome transfer = try_shell("ip netns exec " + net_->right.name() +
+                                     " sh -c 'iperf3 -s -1 -p 7000 >/dev/null & sleep 0.5; ip netns exec " +
+                                     net_->left.name() + " iperf3 -c 10.77.0.2 -p 7000 -n 32M; wait'");
+  EXPECT_EQ(transfer.status, 0) << transfer.output;
+  const Sums sums(daemon_->stop_scenario(id));
+  EXPECT_GT(sums.injected, 5U);
+  EXPECT_EQ(errors("TcpInCsumErrors") - before, sums.injected);
+}
+
+TEST_F(DelayLine, ALinkOfSomeRate) {
+  // Frames of 1042 bytes.
+  const std::string id =
+      begin("bandwidth_limit", {{"rate", "10mbit"}, {"queue", "64MiB"}}, "egress", {{"protocol", "udp"}});
+  const auto began = steady_clock::now();
+  const auto flow = run_ordered(*net_, {OrderedSpec{.packets = 2400, .size = 1000}}).front();
+  const std::chrono::duration<double> took = steady_clock::now() - began;
+  EXPECT_EQ(flow.received, flow.sent);
+  const double expected = 2400 * 1042 * 8 / 10e6;
+  EXPECT_GE(took.count(), expected * 0.98);
+  EXPECT_LE(took.count(), expected * 1.02 + 0.5 * time_scale());
+  const json ended = daemon_->stop_scenario(id);
+  EXPECT_FALSE(ended.at("achieved").contains("queue_drops"));
+  // And with a queue that is shorter than what is sent at once.
+  const std::string narrow =
+      begin("bandwidth_limit", {{"rate", "10mbit"}, {"queue", "100KiB"}}, "egress", {{"protocol", "udp"}});
+  const auto cut = run_ordered(*net_, {OrderedSpec{.packets = 2400, .size = 1000}}).front();
+  const json after = daemon_->stop_scenario(narrow);
+  const std::uint64_t dropped = std::stoull(after.at("achieved").value("queue_drops", "0"));
+  EXPECT_GT(dropped, 1000U);
+  EXPECT_EQ(cut.received + dropped, cut.sent);
+  EXPECT_TRUE(Sums(after).closes());
+}
+
+TEST_F(DelayLine, ScenariosComposeOnOnePacket) {
+  const std::string first = begin("latency_injection", {{"delay", "20ms"}});
+  const std::string second = begin("latency_injection", {{"delay", "30ms"}});
+  const std::string twice = begin("packet_duplication", {{"probability", "100%"}});
+  const auto times = round_trips("10.77.0.2", 4);
+  ASSERT_EQ(times.size(), 4U);
+  EXPECT_GE(least(times), 50.0);
+  // Loss beside it: what is lost never comes to the line.
+  const std::string loss = begin("packet_loss", {{"probability", "100%"}});
+  EXPECT_TRUE(round_trips("10.77.0.2", 3).empty());
+  const Sums lost(daemon_->stop_scenario(loss));
+  EXPECT_EQ(lost.injected, 3U);
+  const Sums delayed(daemon_->stop_scenario(first));
+  EXPECT_EQ(delayed.injected, 7U);
+  EXPECT_EQ(delayed.over_limit, 0U);
+  EXPECT_GE(least(round_trips("10.77.0.2", 3)), 30.0);
+  EXPECT_LT(least(round_trips("10.77.0.2", 3)), 45.0 * time_scale());
+  (void)daemon_->stop_scenario(second);
+  const Sums doubled(daemon_->stop_scenario(twice));
+  EXPECT_EQ(doubled.injected, 13U);
+  EXPECT_FALSE(lines_left());
+}
+
+/// Somebody else's classic filter on one side of l0, behind ours: counts packets by mark and priority.
+class MarkCounter {
+ public:
+  /// Counts those that have both (`equal`), or those whose mark is another.
+  MarkCounter(bpf_tc_attach_point side, std::int32_t mark, std::int32_t priority, bool equal) {
+    map_.reset(bpf_map_create(BPF_MAP_TYPE_ARRAY, "others_count", 4, 8, 1, nullptr));
+    const std::uint8_t leave = equal ? BPF_JNE : BPF_JEQ;
+    const std::array<bpf_insn, 11> code{{
+        {BPF_LDX | BPF_MEM | BPF_W, BPF_REG_2, BPF_REG_1, offsetof(__sk_buff, mark), 0},
+        {static_cast<__u8>(BPF_JMP | BPF_K | leave), BPF_REG_2, 0, 6, mark},
+        {BPF_LDX | BPF_MEM | BPF_W, BPF_REG_2, BPF_REG_1, offsetof(__sk_buff, priority), 0},
+        {static_cast<__u8>(BPF_JMP | BPF_K | (equal ? BPF_JNE : BPF_JSET)), BPF_REG_2, 0, 4, equal ? priority : 0},
+        {BPF_LD | BPF_DW | BPF_IMM, BPF_REG_1, BPF_PSEUDO_MAP_VALUE, 0, map_.get()},
+        {0, 0, 0, 0, 0},
+        {BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_2, 0, 0, 1},
+        {BPF_STX | BPF_ATOMIC | BPF_DW, BPF_REG_1, BPF_REG_2, 0, BPF_ADD},
+        {BPF_ALU | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, -1},
+        {BPF_JMP | BPF_EXIT, 0, 0, 0, 0},
+        {},
+    }};
+    program_.reset(bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "others_prog", "GPL", code.data(), 10, nullptr));
+    if (!program_.valid()) throw std::runtime_error("load counting program");
+    bpf_tc_hook hook;
+    std::memset(&hook, 0, sizeof(hook));  // libbpf wants the padding to be zero as well
+    hook.sz = sizeof(hook);
+    hook.attach_point = static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS);
+    hook.ifindex = static_cast<int>(if_nametoindex("l0"));
+    (void)bpf_tc_hook_create(&hook);
+    hook.attach_point = side;
+    bpf_tc_opts opts;
+    std::memset(&opts, 0, sizeof(opts));
+    opts.sz = sizeof(opts);
+    opts.prog_fd = program_.get();
+    opts.handle = 1;
+    opts.priority = 9;
+    if (bpf_tc_attach(&hook, &opts) != 0) throw std::runtime_error("attach counting program");
+  }
+  [[nodiscard]] std::uint64_t count() const {
+    const std::uint32_t key = 0;
+    std::uint64_t value = 0;
+    bpf_map_lookup_elem(map_.get(), &key, &value);
+    return value;
+  }
+
+ private:
+  UniqueFd map_;
+  UniqueFd program_;
+};
+
+TEST_F(DelayLine, MarksAndPrioritiesComeOutAsTheyWentIn) {
+  std::unique_ptr<MarkCounter> good;
+  std::unique_ptr<MarkCounter> odd;
+  net_->left.run([&] {
+    good = std::make_unique<MarkCounter>(BPF_TC_EGRESS, 0x1234, 6, true);
+    odd = std::make_unique<MarkCounter>(BPF_TC_INGRESS, 0, 0, false);
+  });
+  // Type of service 0x10 is priority 6.
+  const std::string ping = "ip netns exec " + net_->left.name() + " ping -c 5 -i 0.02 -W 2 -m 4660 -Q 0x10 10.77.0.2";
+  (void)shell(ping);
+  ASSERT_EQ(good->count(), 5U);
+  const std::string id = begin("latency_injection", {{"delay", "5ms"}}, "both", {{"protocol", "icmp"}});
+  (void)shell(ping);
+  EXPECT_EQ(Sums(daemon_->stop_scenario(id)).injected, 10U);
+  EXPECT_EQ(good->count(), 10U);
+  EXPECT_EQ(odd->count(), 0U) << "the mark that says where a packet comes from was left on it";
+}
+
+TEST_F(DelayLine, StoppedUnderLoadNothingIsLostAndNothingComesTwice) {
+  const std::string id = begin("latency_injection", {{"delay", "200ms"}});
+  OrderedResult flow;
+  std::thread traffic([&] {
+    flow = run_ordered(*net_, {OrderedSpec{.packets = 30'000, .pace = std::chrono::microseconds(20)}}).front();
+  });
+  const bool underway =
+      eventually([&] { return daemon_->scenario(id).at("counters").at("injected").get<std::uint64_t>() > 5000; });
+  const json ended = daemon_->stop_scenario(id);
+  traffic.join();
+  EXPECT_TRUE(underway);
+  const Sums sums(ended);
+  EXPECT_GT(sums.injected, 5000U);
+  EXPECT_EQ(sums.over_limit, 0U);
+  EXPECT_EQ(flow.received, flow.sent);
+  EXPECT_EQ(flow.repeated, 0U);
+}
+
+TEST_F(DelayLine, StoppedWithDropInFlightWhatIsHeldIsDroppedAndCounted) {
+  const std::string id = begin("latency_injection", {{"delay", "30s"}}, "egress", {{"protocol", "udp"}});
+  const auto flow = run_ordered(*net_, {OrderedSpec{.packets = 100, .patience = milliseconds(200)}}).front();
+  EXPECT_EQ(flow.received, 0U);
+  const Response stopped = daemon_->post("/api/chaos/scenarios/" + id + "/stop", {{"drop_in_flight", true}});
+  ASSERT_EQ(stopped.status, 200) << stopped.text;
+  EXPECT_EQ(stopped.body.at("achieved").value("discarded", ""), "100");
+}
+
+TEST_F(DelayLine, KilledWithPacketsInFlightThePathIsStraightAtOnce) {
+  const std::string id = begin("latency_injection", {{"delay", "10s"}}, "both", {{"protocol", "udp"}});
+  const auto held = run_ordered(*net_, {OrderedSpec{.packets = 10'000, .patience = milliseconds(100)}}).front();
+  EXPECT_EQ(held.received, 0U);
+  ASSERT_TRUE(
+      eventually([&] { return daemon_->scenario(id).at("counters").at("injected").get<std::uint64_t>() == 10'000; }));
+  const BpfObjects objects = bpf_objects_of(daemon_->pid());
+  const auto killed = steady_clock::now();
+  daemon_->signal(SIGKILL);
+  (void)daemon_->wait();
+  const auto flow = run_ordered(*net_, {OrderedSpec{.source_port = 5555, .packets = 100}}).front();
+  EXPECT_EQ(flow.received, 100U);
+  std::printf("[ MEASURED ] 100 packets were through %.1f ms after the kill\n",
+              std::chrono::duration<double, std::milli>(steady_clock::now() - killed).count());
+  EXPECT_TRUE(eventually([&] { return still_there(objects).empty() && !lines_left(); }));
+}
+
+TEST_F(DelayLine, HungChaosdLosesItsLeaseAndThePathIsStraight) {
+  const std::string id = begin("latency_injection", {{"delay", "500ms"}});
+  daemon_->signal(SIGSTOP);
+  EXPECT_TRUE(eventually(
+      [&] { return try_shell("ip netns exec " + net_->left.name() + " ping -c 1 -W 1 10.77.0.2").status == 0; },
+      milliseconds(3000)));
+  daemon_->signal(SIGCONT);
+  EXPECT_EQ(wait_for_end(*daemon_, id).value("end_reason", ""), "lapsed");
+  EXPECT_TRUE(eventually([&] { return !lines_left(); }));
+  EXPECT_LT(least(round_trips("10.77.0.2")), 100.0 * time_scale());
+}
+
+TEST_F(DelayLine, ANamespaceThatEndsTakesTheLineAlong) {
+  auto mortal = std::make_unique<VethPair>("mortal");
+  const json started = daemon_->run_scenario({{"kind", "latency_injection"},
+                                              {"target", {{"netns", mortal->left.name()}, {"interface", "l0"}}},
+                                              {"parameters", {{"delay", "10ms"}}},
+                                              {"duration", "120s"}});
+  mortal.reset();
+  EXPECT_EQ(wait_for_end(*daemon_, id_of(started)).value("end_reason", ""), "target_gone");
+  EXPECT_EQ(daemon_->get("/api/chaos/residue").body.value("clean", false), true);
+}
+
+TEST_F(DelayLine, WhatTheSocketsOfACgroupSendIsHeldAndTheirNeighboursIsNot) {
+  TestCgroup target("held");
+  TestCgroup other("straight");
+  const auto member = idle_process(target, net_->left);
+  const json started = daemon_->run_scenario({{"kind", "latency_injection"},
+                                              {"target", {{"cgroup", target.path()}, {"direction", "egress"}}},
+                                              {"parameters", {{"delay", "100ms"}}},
+                                              {"duration", "120s"}});
+  const auto average = [&](const TestCgroup& cgroup) {
+    const std::string text = shell_in(cgroup, net_->left, "ping -n -c 3 -i 0.05 10.77.0.2").output;
+    const std::size_t at = text.find("min/avg/max/mdev = ");
+    return at == std::string::npos ? -1.0 : std::strtod(text.c_str() + at + 19, nullptr);
+  };
+  EXPECT_GE(average(target), 100.0);
+  EXPECT_LT(average(other), 50.0 * time_scale());
+  EXPECT_EQ(Sums(daemon_->stop_scenario(started.at("id"))).injected, 3U);
+}
+
+TEST_F(DelayLine, WhatCannotBeHonouredIsRefusedWithItsField) {
+  const auto refusal = [&](json target, json parameters) {
+    const Response answer = daemon_->post(
+        "/api/chaos/scenarios",
+        {{"kind", "latency_injection"}, {"target", std::move(target)}, {"parameters", std::move(parameters)}});
+    return std::pair(answer.status, answer.body.value("field", ""));
+  };
+  const json here{{"netns", net_->left.name()}, {"interface", "l0"}};
+  const auto expect = [](long status, const char* field) { return std::pair(status, std::string(field)); };
+  EXPECT_EQ(refusal(here, {{"delay", "10ms"}, {"jitter", "20ms"}}), expect(400, "parameters.jitter"));
+  EXPECT_EQ(refusal(here, {{"delay", "10ms"}, {"jitter", "5ms"}, {"distribution", "normal"}}),
+            expect(400, "parameters.jitter"));
+  EXPECT_EQ(refusal(here, {{"delay", "10ms"}, {"pulse_on", "1s"}}), expect(400, "parameters.pulse_on"));
+  EXPECT_EQ(refusal(here, {{"delay", "10ms"}, {"ramp_from", "1s"}}), expect(400, "parameters.ramp_from"));
+  EXPECT_EQ(refusal(here, {{"delay", "0s"}, {"distribution", "empirical"}, {"table", "5ms,1ms"}}),
+            expect(400, "parameters.table"));
+  EXPECT_EQ(refusal(here, {{"delay", "0s"}, {"distribution", "empirical"}}), expect(400, "parameters.table"));
+  EXPECT_EQ(refusal({{"netns", net_->left.name()}, {"interface", "lo"}}, {{"delay", "10ms"}}),
+            expect(501, "target.interface"));
+  TestCgroup cgroup("refused");
+  EXPECT_EQ(refusal({{"cgroup", cgroup.path()}}, {{"delay", "10ms"}}), expect(400, "target.direction"));
+  EXPECT_FALSE(lines_left());
+}
+
+}  // namespace
+}  // namespace chaos::test
