@@ -1,12 +1,17 @@
 // Kinds that hold packets: they come later, twice, with a flipped bit, or as slowly as a link would bring them, each of
 // them accounted for, and the path is straight at once when chaosd dies, hangs or stops. Observers: ping, sockets with
 // the kernel's own time stamps, the kernel's counters.
+#include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <net/if.h>
+#include <poll.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
@@ -291,6 +296,110 @@ TEST_F(DelayLine, MarksAndPrioritiesComeOutAsTheyWentIn) {
   EXPECT_EQ(Sums(daemon_->stop_scenario(id)).injected, 10U);
   EXPECT_EQ(good->count(), 10U);
   EXPECT_EQ(odd->count(), 0U) << "the mark that says where a packet comes from was left on it";
+}
+
+TEST_F(DelayLine, AtABridgePortAndWithLargeFrames) {
+  const std::string right = "ip -n " + net_->right.name() + " ";
+  (void)shell(right + "link add br0 type bridge && " + right + "link set r0 master br0 && " + right +
+              "address flush dev r0 && " + right + "address add 10.77.0.2/24 dev br0 && " + right +
+              "address add fd77::2/64 dev br0 nodad && " + right + "link set br0 up");
+  (void)shell(right + "link set r0 mtu 9000 && " + right + "link set br0 mtu 9000 && ip -n " + net_->left.name() +
+              " link set l0 mtu 9000");
+  ASSERT_TRUE(eventually([&] { return !round_trips("fd77::2", 1).empty() && !round_trips("10.77.0.2", 1).empty(); }));
+  const std::string id = id_of(daemon_->run_scenario({{"kind", "latency_injection"},
+                                                      {"target", {{"netns", net_->right.name()}, {"interface", "r0"}}},
+                                                      {"parameters", {{"delay", "20ms"}}},
+                                                      {"duration", "120s"}}));
+  for (const char* size : {"-s 56", "-s 8900 -M do", "-s 20000"}) {
+    for (const char* address : {"10.77.0.2", "fd77::2"}) {
+      const auto times = round_trips(address, 3, size);
+      ASSERT_EQ(times.size(), 3U) << size << " " << address;
+      EXPECT_GE(least(times), 40.0) << size << " " << address;
+    }
+  }
+  EXPECT_TRUE(Sums(daemon_->stop_scenario(id)).closes());
+}
+
+/// Frames with a VLAN tag, written and read by packet sockets.
+class TaggedFrames {
+ public:
+  static constexpr std::uint16_t kType = 0x88b5;  // for experiments (IEEE 802)
+  static constexpr std::uint16_t kTag = 3 << 13 | 5;
+
+  explicit TaggedFrames(const VethPair& net) {
+    net.left.run([&] { sender_ = open_on("l0"); });
+    net.right.run([&] { receiver_ = open_on("r0"); });
+    const int on = 1;
+    setsockopt(receiver_.get(), SOL_PACKET, PACKET_AUXDATA, &on, sizeof on);
+  }
+  void send() const {
+    std::array<unsigned char, 64> frame{};
+    std::fill_n(frame.begin(), 6, std::uint8_t{0xff});
+    frame[6] = 2;
+    const std::array<unsigned char, 6> tagged{0x81, 0x00, kTag >> 8, kTag & 0xff, kType >> 8, kType & 0xff};
+    std::ranges::copy(tagged, frame.begin() + 12);
+    for (std::size_t i = 18; i < frame.size(); ++i) frame[i] = static_cast<unsigned char>(i);
+    ASSERT_EQ(write(sender_.get(), frame.data(), frame.size()), static_cast<ssize_t>(frame.size()));
+  }
+  /// Waits for the next of ours; its tag, and whether the rest is as it was sent.
+  std::pair<std::uint16_t, bool> receive() const {
+    for (pollfd waiting{receiver_.get(), POLLIN, 0}; poll(&waiting, 1, 2000) > 0;) {
+      std::array<unsigned char, 256> data{};
+      alignas(cmsghdr) std::array<char, 256> control{};
+      iovec part{data.data(), data.size()};
+      msghdr message{};
+      message.msg_iov = &part;
+      message.msg_iovlen = 1;
+      message.msg_control = control.data();
+      message.msg_controllen = control.size();
+      if (recvmsg(receiver_.get(), &message, 0) < 60 || (data[12] << 8 | data[13]) != kType) continue;
+      const cmsghdr* item = CMSG_FIRSTHDR(&message);
+      tpacket_auxdata aux{};
+      if (item != nullptr) std::memcpy(&aux, CMSG_DATA(item), sizeof aux);
+      bool same = true;
+      // The tag was taken out of the frame: what lay behind it comes four bytes earlier.
+      for (std::size_t i = 18; i < 64; ++i) same = same && data[i - 4] == i;
+      return {aux.tp_vlan_tci, same};
+    }
+    return {0, false};
+  }
+
+ private:
+  static UniqueFd open_on(const char* device) {
+    UniqueFd fd(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ALL)));
+    sockaddr_ll at{};
+    at.sll_family = AF_PACKET;
+    at.sll_protocol = htons(ETH_P_ALL);
+    at.sll_ifindex = static_cast<int>(if_nametoindex(device));
+    if (bind(fd.get(), reinterpret_cast<sockaddr*>(&at), sizeof at) != 0) throw std::runtime_error("packet socket");
+    return fd;
+  }
+  UniqueFd sender_;
+  UniqueFd receiver_;
+};
+
+TEST_F(DelayLine, VlanTagsComeOutAsTheyWentIn) {
+  const TaggedFrames frames(*net_);
+  frames.send();
+  ASSERT_EQ(frames.receive(), std::pair(TaggedFrames::kTag, true));
+  // On its way out the tag lies in the frame, on its way in beside it.
+  for (const bool out : {true, false}) {
+    const json target = out ? json{{"netns", net_->left.name()}, {"interface", "l0"}, {"direction", "egress"}}
+                            : json{{"netns", net_->right.name()}, {"interface", "r0"}, {"direction", "ingress"}};
+    const std::string id = id_of(daemon_->run_scenario({{"kind", "latency_injection"},
+                                                        {"target", target},
+                                                        {"parameters", {{"delay", "100ms"}}},
+                                                        {"duration", "120s"}}));
+    const auto sent = steady_clock::now();
+    frames.send();
+    // A packet socket sees what arrives before it is held, and what is let go as well.
+    if (!out) {
+      EXPECT_EQ(frames.receive(), std::pair(TaggedFrames::kTag, true));
+    }
+    EXPECT_EQ(frames.receive(), std::pair(TaggedFrames::kTag, true)) << out;
+    EXPECT_GE(steady_clock::now() - sent, milliseconds(100)) << out;
+    EXPECT_GE(Sums(daemon_->stop_scenario(id)).injected, 1U);
+  }
 }
 
 TEST_F(DelayLine, StoppedUnderLoadNothingIsLostAndNothingComesTwice) {

@@ -6,7 +6,7 @@ fast_limit_s=${CHAOS_VM_LIMIT:-1200}
 
 # What those tests start, beyond busybox.
 fast_programs=(
-  sh bash ip tc ss ping arping nft iptables ethtool iperf3 bpftool nsenter unshare setpriv ps sysctl
+  sh bash ip tc ss nstat ping arping nft iptables ethtool iperf3 bpftool nsenter unshare setpriv ps sysctl
   mount umount timeout sleep sshd ssh ssh-keygen modprobe prlimit env sqlite3 jq
 )
 
