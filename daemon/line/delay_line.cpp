@@ -141,6 +141,8 @@ void DelayLine::run() {
   ::prctl(PR_SET_TIMERSLACK, 1UL);
   while (!stopping_) {
     wait();
+    // What it woke up for comes before everything else.
+    let_go_due(now_ns());
     run_jobs();
     more_ = read_some();
     let_go_due(now_ns());

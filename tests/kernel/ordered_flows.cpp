@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -24,6 +25,7 @@ void receive(const UdpSocket& socket, const OrderedSpec& spec, const std::atomic
   std::uint64_t highest = 0;
   std::array<unsigned char, 2048> buffer{};
   auto last = steady_clock::now();
+  std::optional<steady_clock::time_point> first;
   // One that may come twice is waited for a little longer.
   const auto done = [&] {
     if (sending) return false;
@@ -40,6 +42,8 @@ void receive(const UdpSocket& socket, const OrderedSpec& spec, const std::atomic
       std::uint64_t number = 0;
       std::memcpy(&number, buffer.data(), sizeof number);
       last = steady_clock::now();
+      if (!first) first = last;
+      result.span = last - *first;
       if (number >= spec.packets) continue;
       if (seen[number]) {
         ++result.repeated;
@@ -96,6 +100,46 @@ std::vector<OrderedResult> run_ordered(const VethPair& net, const std::vector<Or
     if (!error.empty()) throw std::runtime_error(error);
   }
   return results;
+}
+
+std::vector<double> one_way_delays(const VethPair& net, std::uint64_t packets, std::chrono::microseconds pace) {
+  constexpr std::uint16_t kFlows = 512;
+  constexpr std::uint16_t kPort = 6000;
+  std::vector<std::unique_ptr<UdpSocket>> senders;
+  std::unique_ptr<UdpSocket> receiver;
+  net.right.run([&] { receiver = std::make_unique<UdpSocket>("10.77.0.2", kPort); });
+  net.left.run([&] {
+    for (std::uint16_t i = 0; i < kFlows; ++i) {
+      senders.push_back(std::make_unique<UdpSocket>("10.77.0.1", static_cast<std::uint16_t>(10'000 + i)));
+      senders.back()->connect("10.77.0.2", kPort);
+    }
+  });
+  std::vector<steady_clock::time_point> sent(packets);
+  std::vector<double> delays;
+  std::atomic<bool> sending{true};
+  std::thread receiving([&] {
+    std::array<unsigned char, 128> buffer{};
+    for (auto last = steady_clock::now(); sending || steady_clock::now() - last < std::chrono::milliseconds(700);) {
+      pollfd waiting{receiver->fd(), POLLIN, 0};
+      if (poll(&waiting, 1, 20) <= 0) continue;
+      while (recv(receiver->fd(), buffer.data(), buffer.size(), MSG_DONTWAIT) >= 8) {
+        std::uint64_t number = 0;
+        std::memcpy(&number, buffer.data(), sizeof number);
+        last = steady_clock::now();
+        if (number < packets) delays.push_back(std::chrono::duration<double, std::milli>(last - sent[number]).count());
+      }
+    }
+  });
+  auto next = steady_clock::now();
+  for (std::uint64_t i = 0; i < packets; ++i, next += pace) {
+    std::this_thread::sleep_until(next);
+    sent[i] = steady_clock::now();
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    (void)senders[i % kFlows]->send_numbers(i, 1);
+  }
+  sending = false;
+  receiving.join();
+  return delays;
 }
 
 }  // namespace chaos::test

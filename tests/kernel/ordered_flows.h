@@ -26,7 +26,12 @@ struct OrderedResult {
   std::uint64_t repeated = 0;
   std::uint64_t inversions = 0;  ///< came after a later one, not counting repeats
   std::uint64_t socket_drops = 0;
+  std::chrono::nanoseconds span{0};  ///< from the first arrival to the last
 };
+
+/// One-way delays in ms of `packets` datagrams, `pace` apart, over so many flows that those of one are far apart. What
+/// is lost is left out.
+std::vector<double> one_way_delays(const VethPair& net, std::uint64_t packets, std::chrono::microseconds pace);
 
 /// From the left host to the right one, all at once.
 std::vector<OrderedResult> run_ordered(const VethPair& net, const std::vector<OrderedSpec>& flows);

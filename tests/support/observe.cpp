@@ -79,6 +79,17 @@ std::set<std::uint32_t> bpftool_links() {
   return ids;
 }
 
+namespace {
+
+/// BPF programs that hang on a device's clsact qdisc.
+unsigned classic_filters(const Namespace& ns, const std::string& device) {
+  const std::string show = "tc -n " + ns.name() + " filter show dev " + device;
+  return static_cast<unsigned>(
+      std::stoul(shell("(" + show + " ingress; " + show + " egress) | grep -c direct-action || true")));
+}
+
+}  // namespace
+
 unsigned attached_programs(const Namespace& ns, const std::string& device) {
   unsigned total = 0;
   ns.run([&] {
@@ -90,6 +101,7 @@ unsigned attached_programs(const Namespace& ns, const std::string& device) {
       // The ifindex stands where other attach types have an fd.
       if (bpf_prog_query(ifindex, type, 0, nullptr, ids.data(), &count) != 0) {
         if (errno == ENOENT) continue;
+        if (errno == EINVAL) return static_cast<void>(total = classic_filters(ns, device));  // before 6.6
         throw std::runtime_error(std::string("BPF_PROG_QUERY: ") + std::strerror(errno));
       }
       total += count;

@@ -28,7 +28,7 @@ struct BpfObjects {
 [[nodiscard]] BpfObjects still_there(const BpfObjects& objects);
 /// Ids of all links that bpftool(8) sees.
 [[nodiscard]] std::set<std::uint32_t> bpftool_links();
-/// How many programs are attached to both tcx hooks of `device` (BPF_PROG_QUERY).
+/// How many programs are attached to both tcx hooks of `device` (BPF_PROG_QUERY); before 6.6, to its clsact qdisc.
 [[nodiscard]] unsigned attached_programs(const Namespace& ns, const std::string& device);
 /// Bytes of all BPF maps that the process holds, each map once (memlock in fdinfo, bpf(2)).
 [[nodiscard]] std::uint64_t bpf_map_bytes(pid_t pid);

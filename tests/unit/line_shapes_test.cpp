@@ -6,7 +6,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
+
+#include "support/distributions.h"
 
 namespace chaos {
 namespace {
@@ -28,16 +29,6 @@ std::vector<double> samples_ms(const DelayShape& shape, std::uint64_t seed = 7) 
   return values;
 }
 
-double distance(const std::vector<double>& sorted, const std::function<double(double)>& function) {
-  double most = 0;
-  for (std::size_t i = 0; i < sorted.size(); ++i) {
-    const double expected = function(sorted[i]);
-    most = std::max({most, std::abs(expected - static_cast<double>(i) / static_cast<double>(sorted.size())),
-                     std::abs(expected - static_cast<double>(i + 1) / static_cast<double>(sorted.size()))});
-  }
-  return most;
-}
-
 // The 1 % point of the distance at this size is 0.005.
 constexpr double kClose = 0.006;
 
@@ -45,28 +36,22 @@ DelayShape around_50_by_10(Distribution distribution) {
   return {.delay = milliseconds(50), .jitter = milliseconds(10), .distribution = distribution, .table = {}};
 }
 
-double normal_below(double x) { return 0.5 * std::erfc(-x / std::sqrt(2.0)); }
-
 TEST(Shapes, Uniform) {
   const auto values = samples_ms(around_50_by_10(Distribution::kUniform));
   EXPECT_GE(values.front(), 40.0);
   EXPECT_LE(values.back(), 60.0);
-  EXPECT_LT(distance(values, [](double x) { return (x - 40.0) / 20.0; }), kClose);
+  EXPECT_LT(test::distance(values, test::uniform_around(50, 10)), kClose);
 }
 
 TEST(Shapes, Normal) {
   const auto values = samples_ms(around_50_by_10(Distribution::kNormal));
-  EXPECT_LT(distance(values, [](double x) { return normal_below((x - 50.0) / 10.0); }), kClose);
+  EXPECT_LT(test::distance(values, test::normal_around(50, 10)), kClose);
 }
 
 TEST(Shapes, Pareto) {
   // Of shape 3, with mean 50 and deviation 10.
   const auto values = samples_ms(around_50_by_10(Distribution::kPareto));
-  const auto function = [](double x) {
-    const double raw = (x - 50.0) / 10.0 * std::sqrt(0.75) + 1.5;
-    return raw <= 1.0 ? 0.0 : 1.0 - std::pow(raw, -3.0);
-  };
-  EXPECT_LT(distance(values, function), kClose);
+  EXPECT_LT(test::distance(values, test::pareto_around(50, 10)), kClose);
 }
 
 TEST(Shapes, ParetoNormalHasTheMeanAndDeviationThatAreAskedFor) {
@@ -87,11 +72,7 @@ TEST(Shapes, EmpiricalFollowsItsTable) {
   DelayShape shape{.delay = milliseconds(10), .distribution = Distribution::kEmpirical, .table = {}};
   shape.table = {milliseconds(0), milliseconds(10), milliseconds(100)};
   const auto values = samples_ms(shape);
-  const auto function = [](double x) {
-    const double above = x - 10.0;
-    return above < 10.0 ? above / 20.0 : 0.5 + (above - 10.0) / 180.0;
-  };
-  EXPECT_LT(distance(values, function), kClose);
+  EXPECT_LT(test::distance(values, test::through({10, 20, 110})), kClose);
 }
 
 TEST(Shapes, TheSameHashGivesTheSameDelayAndAnotherSeedAnother) {
