@@ -4,7 +4,6 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,8 +20,13 @@ constexpr std::size_t kFlows = 16384;
 constexpr std::size_t kLargest = 70 * 1024;
 /// Frames that are read before those are looked after that are due.
 constexpr int kBatch = 32;
+/// Between batches of what is let go all at once.
+constexpr std::chrono::microseconds kBreath{20};
 constexpr std::size_t kSpareFrames = 4096;
 constexpr std::size_t kCopied = 16384;
+/// How long it waits awake for the next packet's time, and of how much time that may be one part.
+constexpr std::int64_t kSpin = 120'000;
+constexpr std::int64_t kSpinShare = 8;
 
 std::int64_t now_ns() {
   timespec now{};
@@ -109,6 +113,7 @@ void DelayLine::end(unsigned fault, bool discard) {
     };
     std::ranges::sort(heap_, [](const Held& a, const Held& b) { return b < a; });
     std::vector<Held> kept;
+    std::size_t flushed = 0;
     for (Held& held : heap_) {
       if (!only_its(held)) {
         kept.push_back(std::move(held));
@@ -118,6 +123,8 @@ void DelayLine::end(unsigned fault, bool discard) {
       } else {
         let_go(*held.frame);
         drop(std::move(held.frame));
+        // The receiver's backlog is short, and who empties it may need this CPU.
+        if (++flushed % kBatch == 0) std::this_thread::sleep_for(kBreath);
       }
     }
     heap_ = std::move(kept);
@@ -156,12 +163,27 @@ void DelayLine::wait() {
   if (heap_.empty() && !more_) {
     limit = nullptr;
   } else if (!more_) {
-    const std::int64_t left = std::max<std::int64_t>(heap_.front().due_ns - now_ns(), 0);
+    const std::int64_t left = sleep_before(heap_.front().due_ns);
+    if (left == 0) return;
     timeout = {.tv_sec = left / 1'000'000'000, .tv_nsec = left % 1'000'000'000};
   } else {
     return;
   }
   (void)::epoll_pwait2(epoll_.get(), events.data(), static_cast<int>(events.size()), limit, nullptr);
+}
+
+std::int64_t DelayLine::sleep_before(std::int64_t due) {
+  const std::int64_t now = now_ns();
+  spin_credit_ns_ = std::min(kSpin, spin_credit_ns_ + (now - credited_ns_) / kSpinShare);
+  credited_ns_ = now;
+  if (due <= now) return 0;
+  if (spin_credit_ns_ < kSpin) return due - now;
+  if (due - now > kSpin) return due - now - kSpin;
+  // A timer is late by a wake-up: the last moment is waited for awake, as long as that takes no more than its share.
+  std::int64_t then = now;
+  while (then < due) then = now_ns();
+  spin_credit_ns_ -= then - now;
+  return 0;
 }
 
 void DelayLine::run_jobs() {
@@ -244,6 +266,7 @@ void DelayLine::arrive(std::size_t length, std::int64_t now) {
     return;
   }
   frame->block = std::move(*block);
+  frame->place_tag();
   Flow& flow = flow_of(frame->header.flow, now);
   const std::uint64_t number = flow.packets++;
   if (first) {
@@ -336,17 +359,10 @@ bool DelayLine::write_once(const Frame& frame) {
     maps_.line_mark(place) = header.mark;
     way.mark = maps_.control().line_secret | place;
   }
-  const std::span<unsigned char> bytes = frame.bytes();
-  const std::size_t addresses = header.tagged != 0 ? 12 : 0;
-  const std::array<iovec, 4> parts{{
-      {const_cast<virtio_net_hdr*>(&frame.offload), sizeof frame.offload},
-      {bytes.data(), addresses},
-      {const_cast<unsigned char*>(frame.tag.data()), addresses != 0 ? frame.tag.size() : 0},
-      {bytes.data() + addresses, bytes.size() - addresses},
-  }};
+  const std::span<const unsigned char> image = frame.write_image();
   std::atomic_ref returned(way.returned);
   const std::uint64_t before = returned.load(std::memory_order_relaxed);
-  const ssize_t written = ::writev(tap_.fd(), parts.data(), static_cast<int>(parts.size()));
+  const ssize_t written = ::write(tap_.fd(), image.data(), image.size());
   const bool ran = returned.load(std::memory_order_relaxed) != before;
   if (written > 0 && ran) return true;
   if (!warned_) {

@@ -77,6 +77,8 @@ class DelayLine {
   void run_jobs();
   /// Milliseconds are too coarse: until the next one is due, or somebody calls.
   void wait();
+  /// How long to sleep for the next that is due, in ns; 0: it is time. May have waited for it awake.
+  std::int64_t sleep_before(std::int64_t due_ns);
   /// Reads some frames; false when there are none left.
   bool read_some();
   /// What was read lies in landing_, which is taken along if that saves a copy.
@@ -115,6 +117,8 @@ class DelayLine {
   std::vector<std::unique_ptr<Frame>> spare_;
   std::optional<Block> landing_;  ///< where frames are read to
   std::vector<unsigned char> last_resort_;
+  std::int64_t spin_credit_ns_ = 0;
+  std::int64_t credited_ns_ = 0;
   std::uint32_t marks_ = 0;
   bool more_ = false;  ///< the last read left some
   bool tap_gone_ = false;

@@ -8,6 +8,8 @@ namespace {
 
 constexpr std::size_t kEthernet = 14;
 constexpr std::size_t kTag = 4;
+constexpr std::size_t kAddresses = 12;
+static_assert(sizeof(chaos_line_header) >= kTag + sizeof(virtio_net_hdr));
 constexpr std::uint8_t kTcp = 6;
 constexpr std::uint8_t kUdp = 17;
 
@@ -70,8 +72,24 @@ void FrameStore::give_back(Block block) {
   if (spare.size() < kSpare) spare.push_back(std::move(block.bytes));
 }
 
+void Frame::place_tag() {
+  if (header.tagged == 0) return;
+  // In front of the frame lay our header, which is longer than what goes there now.
+  begin -= kTag;
+  unsigned char* at = block.bytes.get() + begin;
+  std::memmove(at, at + kTag, kAddresses);
+  std::memcpy(at + kAddresses, tag.data(), kTag);
+  header.tagged = 0;
+}
+
+std::span<const unsigned char> Frame::write_image() const {
+  unsigned char* at = block.bytes.get() + begin - sizeof offload;
+  std::memcpy(at, &offload, sizeof offload);
+  return {at, block.bytes.get() + end};
+}
+
 std::uint64_t Frame::wire_bytes() const {
-  const std::uint64_t all = end - begin + (header.tagged != 0 ? kTag : 0);
+  const std::uint64_t all = end - begin;
   if (offload.gso_type == VIRTIO_NET_HDR_GSO_NONE || offload.gso_size == 0) return all;
   // The headers that every segment repeats: what lies before the payload.
   const auto [at, protocol] = covered_by_checksum(bytes());

@@ -41,7 +41,7 @@ class FrameStore {
 
  private:
   static constexpr std::array<std::size_t, 4> kSizes{256, 2048, 16384, 72 * 1024};
-  static constexpr std::size_t kSpare = 256;  ///< blocks of each size that are kept for the next frames
+  static constexpr std::size_t kSpare = 512;  ///< blocks of each size that are kept for the next frames
   LineMemory& memory_;
   std::size_t held_ = 0;
   std::array<std::vector<std::unique_ptr<unsigned char[]>>, kSizes.size()> spare_;
@@ -50,7 +50,7 @@ class FrameStore {
 struct Frame {
   virtio_net_hdr offload{};
   chaos_line_header header{};
-  std::array<unsigned char, 4> tag{};  ///< header.tagged: belongs at offset 12 of the frame
+  std::array<unsigned char, 4> tag{};  ///< header.tagged: belongs at offset 12 of the frame, see place_tag()
   Block block;
   std::size_t begin = 0;  ///< of the Ethernet header in the block
   std::size_t end = 0;
@@ -58,6 +58,10 @@ struct Frame {
   unsigned copies = 1;
 
   [[nodiscard]] std::span<unsigned char> bytes() const { return {block.bytes.get() + begin, end - begin}; }
+  /// Puts the tag where it is on the wire. Once the block is there.
+  void place_tag();
+  /// Virtio header and frame, one behind the other, in the block: what goes to the TAP.
+  [[nodiscard]] std::span<const unsigned char> write_image() const;
   /// What it would be on the wire, in all its segments, without preamble and checksum.
   [[nodiscard]] std::uint64_t wire_bytes() const;
 };

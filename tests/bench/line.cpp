@@ -182,7 +182,7 @@ class Bench {
   }
 
   void bystander() {
-    Table table("bystander", "UDP packets beside it that do not match, per second of the sender",
+    Table table("bystander", "UDP packets beside it that do not match, per second",
                 {{"ratio", "with / without", 3}, {"p10", "p10", 3}, {"p90", "p90", 3}});
     std::vector<double> ratios;
     for (unsigned round = 0; round < options_.rounds; ++round) {
@@ -194,7 +194,7 @@ class Bench {
         std::string id;
         if (which == 1) id = test::id_of(daemon_.run_scenario(latency(net_, microseconds(1000), kProbePort)));
         const Flood flood = run_flood(net_, kProbePort + 1, options_.seconds);
-        (which == 1 ? with : without) = static_cast<double>(flood.sent) / flood.sender_cpu_s;
+        (which == 1 ? with : without) = static_cast<double>(flood.sent) / flood.seconds;
         if (which == 1) (void)daemon_.stop_scenario(id);
       }
       ratios.push_back(with / without);

@@ -37,7 +37,6 @@ struct Flood {
   std::uint64_t received = 0;
   std::uint64_t dropped = 0;  ///< by the receiver's socket
   double seconds = 0;
-  double sender_cpu_s = 0;
 };
 
 /// Small packets from the left host to the right one, as fast as send(2) takes them.

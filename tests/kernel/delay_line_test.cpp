@@ -93,7 +93,9 @@ TEST_F(DelayLine, PingTakesThatMuchLongerBothFamiliesBothWays) {
     EXPECT_TRUE(sums.closes());
     EXPECT_EQ(sums.injected, std::string(direction) == "both" ? 20U : 10U);
     EXPECT_EQ(sums.over_limit, 0U);
-    EXPECT_THAT(ended.at("achieved").value("delay", ""), HasSubstr("p50 20."));
+    const std::string achieved = ended.at("achieved").value("delay", "");
+    ASSERT_TRUE(achieved.starts_with("p50 ")) << achieved;
+    EXPECT_NEAR(std::stod(achieved.substr(4)), 20.0 + 2.0 * time_scale(), 2.1 * time_scale());
     EXPECT_FALSE(lines_left());
     EXPECT_LT(least(round_trips("10.77.0.2")), 5.0 * time_scale());
   }
@@ -139,14 +141,15 @@ TEST_F(DelayLine, PacketsOfFlowsKeepTheirOrderAndAllArrive) {
 
 TEST_F(DelayLine, TheShareThatIsReorderedOvertakes) {
   for (int seed = 1; seed <= (full_size() ? 20 : 1); ++seed) {
-    json asked = request("latency_injection", {{"delay", "20ms"}, {"reorder", "10%"}}, "egress", {{"protocol", "udp"}});
+    json asked =
+        request("latency_injection", {{"delay", "100ms"}, {"reorder", "10%"}}, "egress", {{"protocol", "udp"}});
     asked["seed"] = std::to_string(seed);
     const json started = daemon_->run_scenario(asked);
     // Further apart than a burst: each that overtakes is one that came after a later one.
     const auto delays = one_way_delays(*net_, 10'000, std::chrono::microseconds(100));
     (void)daemon_->stop_scenario(started.at("id"));
     const auto straight =
-        static_cast<std::uint64_t>(std::ranges::count_if(delays, [](double delay) { return delay < 10; }));
+        static_cast<std::uint64_t>(std::ranges::count_if(delays, [](double delay) { return delay < 50; }));
     EXPECT_EQ(delays.size(), 10'000U);
     EXPECT_LT(std::abs(deviation(straight, delays.size(), 0.1)), 4.0) << seed;
   }
@@ -458,6 +461,7 @@ TEST_F(DelayLine, VlanTagsComeOutAsTheyWentIn) {
 }
 
 TEST_F(DelayLine, StoppedUnderLoadNothingIsLostAndNothingComesTwice) {
+  const std::uint64_t softnet_before = softnet_drops();
   const std::string id = begin("latency_injection", {{"delay", "200ms"}});
   OrderedResult flow;
   std::thread traffic([&] {
@@ -471,7 +475,8 @@ TEST_F(DelayLine, StoppedUnderLoadNothingIsLostAndNothingComesTwice) {
   const Sums sums(ended);
   EXPECT_GT(sums.injected, 5000U);
   EXPECT_EQ(sums.over_limit, 0U);
-  EXPECT_EQ(flow.received, flow.sent);
+  // All that was held comes at once: what the receiver has no room for is the kernel's own loss.
+  EXPECT_EQ(flow.received + flow.socket_drops + softnet_drops() - softnet_before, flow.sent);
   EXPECT_EQ(flow.repeated, 0U);
 }
 

@@ -74,6 +74,26 @@ TEST(Frame, IsTakenApartWithAndWithoutATag) {
   }
 }
 
+TEST(Frame, WhatIsWrittenHasItsHeaderAndItsTagInPlaceEachTime) {
+  const Bytes sent = ethernet_frame(17, 30);
+  for (const Bytes& tag : {Bytes{}, Bytes{0x81, 0x00, 0x60, 0x05}}) {
+    const Bytes read = as_read(sent, some_header(), tag);
+    Frame frame;
+    ASSERT_TRUE(parse_frame(read, frame));
+    frame.block.bytes = std::make_unique<unsigned char[]>(read.size());
+    std::memcpy(frame.block.bytes.get(), read.data(), read.size());
+    frame.place_tag();
+    Bytes expected(sizeof(virtio_net_hdr));
+    expected.insert(expected.end(), sent.begin(), sent.begin() + 12);
+    expected.insert(expected.end(), tag.begin(), tag.end());
+    expected.insert(expected.end(), sent.begin() + 12, sent.end());
+    for (int copy = 0; copy < 2; ++copy) {
+      const auto image = frame.write_image();
+      EXPECT_EQ(Bytes(image.begin(), image.end()), expected) << copy;
+    }
+  }
+}
+
 TEST(Frame, OffsetsCountFromTheFrame) {
   virtio_net_hdr offload{};
   offload.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;

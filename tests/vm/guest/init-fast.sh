@@ -22,7 +22,8 @@ ln -s /proc/self/fd /dev/fd
 mkdir -p /run/sshd /opt/results
 hostname chaos-vm
 ip link set lo up
-if [ -d /lib/modules ]; then for module in virtio_pci virtio_blk; do modprobe -q "$module"; done; fi
+# tun: what udev and kmod would make a node for.
+if [ -d /lib/modules ]; then for module in virtio_pci virtio_blk tun; do modprobe -q "$module"; done; fi
 
 if grep -qw chaos.shell /proc/cmdline; then
   echo "shell in $(uname -r); the jobs are in /opt/jobs"
