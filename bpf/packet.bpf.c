@@ -257,7 +257,7 @@ int chaos_classify(struct __sk_buff *skb)
 	w.held = 0;
 	classify(skb, slot, where, false, &w);
 	if (!w.taken)
-		return w.held ? hand_over(skb, slot, &w) : CHAOS_PASS_ON;
+		return w.held && slot->line_ifindex ? hand_over(skb, slot, &w) : CHAOS_PASS_ON;
 	if (w.held)
 		count_lost_before_line(w.held);
 	/* Egress: a redirect to no device loses the packet without telling the sender's stack. TC_ACT_SHOT would report

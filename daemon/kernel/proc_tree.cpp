@@ -26,9 +26,11 @@ std::optional<T> parse_number(std::string_view text, int base = 10) {
   return value;
 }
 
+/// Empty on error, and for what is longer than any path. One system call, where std::filesystem makes two.
 std::string read_link(const std::filesystem::path& link) {
-  std::error_code error;
-  return std::filesystem::read_symlink(link, error).string();
+  std::array<char, 4096> target;
+  const ssize_t length = ::readlink(link.c_str(), target.data(), target.size());
+  return length < 0 ? std::string() : std::string(target.data(), static_cast<std::size_t>(length));
 }
 
 std::vector<std::string_view> split(std::string_view text, char separator) {
@@ -90,17 +92,30 @@ Result<std::string> read_file(const std::filesystem::path& file) {
   return text;
 }
 
+Result<std::string> read_record(const std::filesystem::path& file) {
+  const UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd.valid()) return fail_errno(file.string());
+  std::array<char, 8192> buffer;
+  const ssize_t size = ::read(fd.get(), buffer.data(), buffer.size());
+  if (size < 0) return fail_errno(file.string());
+  return std::string(buffer.data(), static_cast<std::size_t>(size));
+}
+
+std::string executable(const std::filesystem::path& root, pid_t pid) {
+  constexpr std::string_view kDeleted = " (deleted)";
+  std::string target = read_link(process_dir(root, pid) / "exe");
+  if (target.ends_with(kDeleted)) target.resize(target.size() - kDeleted.size());
+  return target;
+}
+
 std::string comm(const std::filesystem::path& root, pid_t pid) {
-  std::string text = read_file(process_dir(root, pid) / "comm").value_or("");
+  std::string text = read_record(process_dir(root, pid) / "comm").value_or("");
   while (text.ends_with('\n')) text.pop_back();
   return text;
 }
 
 std::string executable_name(const std::filesystem::path& root, pid_t pid) {
-  constexpr std::string_view kDeleted = " (deleted)";
-  std::string target = read_link(process_dir(root, pid) / "exe");
-  if (target.ends_with(kDeleted)) target.resize(target.size() - kDeleted.size());
-  return std::filesystem::path(target).filename().string();
+  return std::filesystem::path(executable(root, pid)).filename().string();
 }
 
 std::vector<std::string> arguments(const std::filesystem::path& root, pid_t pid) {
@@ -115,7 +130,7 @@ std::vector<std::string> arguments(const std::filesystem::path& root, pid_t pid)
 }
 
 std::optional<ProcessStat> process_stat(const std::filesystem::path& root, pid_t pid) {
-  const auto text = read_file(process_dir(root, pid) / "stat");
+  const auto text = read_record(process_dir(root, pid) / "stat");
   if (!text) return std::nullopt;
   // "PID (COMM) STATE PPID …": comm may hold blanks and parentheses, so count from its end (proc(5)).
   const std::size_t close = text->rfind(')');
@@ -124,7 +139,10 @@ std::optional<ProcessStat> process_stat(const std::filesystem::path& root, pid_t
   if (fields.size() < 2) return std::nullopt;
   const auto parent = parse_number<pid_t>(fields[1]);
   if (!parent) return std::nullopt;
-  return ProcessStat{fields[0].front(), *parent};
+  // The 9th field of the line: flags (include/linux/sched.h).
+  constexpr std::uint64_t kKernelThread = 0x00200000;
+  const auto flags = fields.size() > 6 ? parse_number<std::uint64_t>(fields[6]) : std::nullopt;
+  return ProcessStat{fields[0].front(), *parent, flags && (*flags & kKernelThread) != 0};
 }
 
 bool is_running(const std::filesystem::path& root, pid_t pid) {

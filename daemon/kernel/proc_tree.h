@@ -22,9 +22,13 @@ namespace chaos::proc {
 
 /// The whole file; at most 4 MiB are read.
 [[nodiscard]] Result<std::string> read_file(const std::filesystem::path& file);
+/// A file that the kernel gives out in one piece, as it does those about a single process; at most 8 KiB. One read(2).
+[[nodiscard]] Result<std::string> read_record(const std::filesystem::path& file);
 
 /// "" if the process is gone.
 [[nodiscard]] std::string comm(const std::filesystem::path& root, pid_t pid);
+/// Path of the executable, without the kernel's " (deleted)"; "" if unknown.
+[[nodiscard]] std::string executable(const std::filesystem::path& root, pid_t pid);
 /// File name of the executable, without the kernel's " (deleted)"; "" if unknown.
 [[nodiscard]] std::string executable_name(const std::filesystem::path& root, pid_t pid);
 /// Arguments; empty for kernel threads and zombies.
@@ -33,6 +37,7 @@ namespace chaos::proc {
 struct ProcessStat {
   char state = '?';  ///< as proc(5): R, S, D, Z, …
   pid_t parent = 0;  ///< 0 if it has none here
+  bool kernel_thread = false;
 };
 /// Empty if the process is gone.
 [[nodiscard]] std::optional<ProcessStat> process_stat(const std::filesystem::path& root, pid_t pid);

@@ -27,14 +27,6 @@ std::optional<std::uint64_t> number_after(std::string_view text, std::string_vie
   return value;
 }
 
-std::string executable_of(const std::filesystem::path& proc, pid_t pid) {
-  constexpr std::string_view kDeleted = " (deleted)";
-  std::error_code error;
-  std::string path = std::filesystem::read_symlink(proc / std::to_string(pid) / "exe", error).string();
-  if (path.ends_with(kDeleted)) path.resize(path.size() - kDeleted.size());
-  return path;
-}
-
 }  // namespace
 
 std::string cgroup2_of(std::string_view text) {
@@ -72,16 +64,17 @@ Result<std::vector<Process>> list_user_processes(const std::filesystem::path& pr
   std::vector<Process> all;
   for (const pid_t pid : *pids) {
     const std::filesystem::path directory = proc / std::to_string(pid);
-    const auto status = proc::read_file(directory / "status");
     const auto stat = proc::process_stat(proc, pid);
-    if (!status || !stat || stat->state == 'Z' || stat->state == 'X') continue;
+    if (!stat || stat->kernel_thread || stat->state == 'Z' || stat->state == 'X') continue;
+    const auto status = proc::read_record(directory / "status");
+    if (!status) continue;
     // Only what has an address space of its own has these lines (proc(5)): kernel threads have none.
     if (!status->contains("\nVmSize:")) continue;
-    const std::string cgroups = proc::read_file(directory / "cgroup").value_or("");
+    const std::string cgroups = proc::read_record(directory / "cgroup").value_or("");
     Process process{.pid = pid,
                     .parent = stat->parent,
                     .comm = proc::comm(proc, pid),
-                    .executable = executable_of(proc, pid),
+                    .executable = proc::executable(proc, pid),
                     .cgroup = cgroup_of(cgroups),
                     .cgroup2 = cgroup2_of(cgroups),
                     .netns = proc::network_namespace(proc, pid)};

@@ -93,6 +93,7 @@ Status GuardianKeeper::spawn() {
                                  "--runtime-dir",   place_.runtime_dir.string(),
                                  "--instance",      place_.instance};
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   pid_t pid = 0;
