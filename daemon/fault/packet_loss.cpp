@@ -30,8 +30,8 @@ Result<std::unique_ptr<Fault>> prepare(const AdmittedPlan& admitted, const Mecha
 }  // namespace
 
 // Its parameters are constinit, which their declaration does not show.
+// NOLINTNEXTLINE(cppcoreguidelines-interfaces-global-init)
 const FaultKind kPacketLoss{
-    // NOLINT(cppcoreguidelines-interfaces-global-init)
     .spec = {.name = "packet_loss",
              .help = "lose packets as a network would: silently, in both directions, decided in the kernel",
              .parameters = kLossParameters,

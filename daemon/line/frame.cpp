@@ -38,7 +38,7 @@ Covered covered_by_checksum(std::span<const unsigned char> frame) {
   const auto [at, type] = network_of(frame);
   if (type == 0x0800 && at + 20 <= frame.size()) {
     const bool first = (be16(frame, at + 6) & 0x1fff) == 0;
-    return {at + (frame[at] & 0xfU) * 4U, first ? frame[at + 9] : std::uint8_t{0}};
+    return {at + std::size_t{frame[at] & 0xfU} * 4, first ? frame[at + 9] : std::uint8_t{0}};
   }
   if (type == 0x86dd && at + 40 <= frame.size()) return {at + 40, frame[at + 6]};
   return {at, 0};
@@ -94,7 +94,8 @@ std::uint64_t Frame::wire_bytes() const {
   // The headers that every segment repeats: what lies before the payload.
   const auto [at, protocol] = covered_by_checksum(bytes());
   const bool tcp = protocol == kTcp && at + 12 < bytes().size();
-  const std::uint64_t headers = at + (tcp ? (bytes()[at + 12] >> 4) * 4U : 8U);
+  const std::size_t transport = tcp ? static_cast<std::size_t>(bytes()[at + 12] >> 4) * 4 : 8;
+  const std::uint64_t headers = at + transport;
   if (all <= headers) return all;
   const std::uint64_t segments = (all - headers + offload.gso_size - 1) / offload.gso_size;
   return all + (segments - 1) * headers;
