@@ -48,8 +48,11 @@ class DelayLine : public testing::Test {
                              json more = json::object()) const {
     json target{{"netns", net_->left.name()}, {"interface", "l0"}, {"direction", direction}};
     target.update(more);
-    return {
-        {"kind", kind}, {"target", target}, {"parameters", std::move(parameters)}, {"seed", "7"}, {"duration", "120s"}};
+    return {{"kind", kind},
+            {"target", target},
+            {"parameters", std::move(parameters)},
+            {"seed", "7"},
+            {"duration", full_size() ? "10m" : "120s"}};
   }
   std::string begin(const std::string& kind, json parameters, const std::string& direction = "egress",
                     json more = json::object()) {
