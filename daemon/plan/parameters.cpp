@@ -201,6 +201,7 @@ Result<std::string> canonical_value(const ParamSpec& spec, std::string_view valu
   auto parsed = parse_value(spec.type, value);
   if (!parsed) {
     parsed.error().field = field_of(spec.name);
+    if (parsed.error().rule.empty()) parsed.error().rule = fmt::format("of type {}", to_string(spec.type));
     return with_context(spec.name, std::move(parsed.error()));
   }
   if (!spec.choices.empty() && !contains(spec.choices, value)) {

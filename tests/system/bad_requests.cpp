@@ -75,6 +75,13 @@ bool applies(const json& parameter, const json& values) {
   return given != values.end() && std::ranges::find(when.at("values"), *given) != when.at("values").end();
 }
 
+/// A value that is taken where the parameter applies. A text is what its only kind so far wants: delays.
+json good_value(const json& parameter) {
+  if (parameter.contains("default")) return parameter["default"];
+  if (parameter.contains("severity")) return parameter["severity"].at("3");
+  return parameter.at("type") == "string" ? json("1ms,2ms") : parameter.at("maximum");
+}
+
 /// `good` as a request of this kind, with a good value for all that has no default; `choice` decides on what depends on
 /// another parameter.
 json good_of_kind(const json& kind, json good, const json& choice) {
@@ -85,8 +92,7 @@ json good_of_kind(const json& kind, json good, const json& choice) {
   json& parameters = good["parameters"] = choice;
   for (const json& parameter : kind.at("parameters")) {
     if (parameter.contains("default") || !applies(parameter, values)) continue;
-    parameters[parameter.at("name")] =
-        parameter.contains("severity") ? parameter["severity"].at("3") : parameter.at("maximum");
+    parameters[parameter.at("name")] = good_value(parameter);
   }
   good["kind"] = kind.at("name");
   return good;
@@ -120,9 +126,7 @@ void add_parameter(const json& kind, const json& parameter, const json& any_good
   if (parameter.contains("choices")) add("not a choice", "no-such-choice");
   if (!parameter.contains("when")) return;
   // Where its condition does not hold, a good value is wrong as well.
-  const json value = parameter.contains("default")    ? parameter["default"]
-                     : parameter.contains("severity") ? parameter["severity"].at("3")
-                                                      : parameter.at("maximum");
+  const json value = good_value(parameter);
   const json& when = parameter["when"];
   for (const json& other : kind.at("parameters")) {
     if (other.at("name") != when.at("parameter")) continue;
