@@ -18,8 +18,6 @@ namespace chaos {
 namespace {
 
 constexpr const char* kDevice = "/dev/net/tun";
-/// Frames that wait for user space: what a burst of some ms brings.
-constexpr unsigned kQueue = 16384;
 /// The largest that a TAP takes: whatever goes through any device fits.
 constexpr unsigned kMtu = 65521;
 // linux/if_tun.h has them since 6.2; older kernels refuse them.
@@ -109,7 +107,7 @@ Result<Tap> Tap::create(const std::string& name, const Netns& netns) {
 
 Status Tap::bring_up() const {
   return change_link(ifindex_, "bring up " + name_, [](rtnl_link* link) {
-    rtnl_link_set_txqlen(link, kQueue);
+    rtnl_link_set_txqlen(link, kTapQueue);
     rtnl_link_set_mtu(link, kMtu);
     rtnl_link_inet6_set_addr_gen_mode(link, rtnl_link_inet6_str2addrgenmode("none"));
     rtnl_link_set_flags(link, IFF_NOARP | IFF_UP);

@@ -17,6 +17,9 @@ namespace chaos {
 /// What names of delay lines' devices begin with, those of any chaosd: no scenario is aimed at one.
 constexpr std::string_view kLinePrefix = "chaosd-";
 
+/// Frames that wait for user space, at most: what a burst of some ms brings.
+constexpr unsigned kTapQueue = 16384;
+
 class Tap {
  public:
   /// Down, in `netns`. Errors: kUnsupported (no /dev/net/tun), kRefused (the name is taken), kInternal.

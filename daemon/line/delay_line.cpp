@@ -102,9 +102,9 @@ void DelayLine::add(unsigned fault, std::shared_ptr<LineFault> what) {
 void DelayLine::end(unsigned fault, bool discard) {
   std::promise<void> done;
   on_line([&] {
-    // What the classifier had handed over before it stopped.
-    while (read_some()) {
-    }
+    // What the classifier had handed over before it stopped: no more than waits now. What another fault goes on sending
+    // has no end.
+    for (unsigned read = 0; read < kTapQueue && read_some(); read += kBatch) let_go_due(now_ns());
     const std::uint64_t others = ~(1ULL << fault);
     const auto only_its = [&](const Held& held) {
       std::uint64_t live = 0;

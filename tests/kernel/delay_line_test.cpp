@@ -483,6 +483,24 @@ TEST_F(DelayLine, StoppedUnderLoadNothingIsLostAndNothingComesTwice) {
   EXPECT_EQ(flow.repeated, 0U);
 }
 
+TEST_F(DelayLine, OneIsStoppedWhileAnotherIsFlooded) {
+  const std::string flooded =
+      begin("latency_injection", {{"delay", "1ms"}}, "egress", {{"protocol", "udp"}, {"port", "6000"}});
+  const std::string other = begin("latency_injection", {{"delay", "1ms"}}, "egress", {{"protocol", "icmp"}});
+  std::thread traffic(
+      [&] { (void)run_ordered(*net_, {OrderedSpec{.packets = 1'000'000, .pace = std::chrono::microseconds(0)}}); });
+  const bool underway = eventually(
+      [&] { return daemon_->scenario(flooded).at("counters").at("injected").get<std::uint64_t>() > 50'000; });
+  const auto asked = steady_clock::now();
+  const json ended = daemon_->stop_scenario(other);
+  const auto took = steady_clock::now() - asked;
+  traffic.join();
+  EXPECT_TRUE(underway);
+  EXPECT_EQ(ended.value("state", ""), "completed");
+  EXPECT_LT(took, std::chrono::seconds(2) * time_scale());
+  EXPECT_TRUE(Sums(daemon_->stop_scenario(flooded)).closes());
+}
+
 TEST_F(DelayLine, StoppedWithDropInFlightWhatIsHeldIsDroppedAndCounted) {
   const std::string id = begin("latency_injection", {{"delay", "30s"}}, "egress", {{"protocol", "udp"}});
   const auto flow = run_ordered(*net_, {OrderedSpec{.packets = 100, .patience = milliseconds(200)}}).front();
