@@ -50,7 +50,8 @@ struct chaos_control {
 	__u64 any_uid;
 	__u32 line_secret; /* marks of packets that come back from a line are its, but for the last 12 bits */
 	__u32 pad32;
-	__u64 pad[4];
+	__u64 handed_over; /* faults that are narrowed to cgroups, and mean sockets that others made as well */
+	__u64 pad[3];
 };
 
 enum chaos_fault_flags {
@@ -106,7 +107,8 @@ struct chaos_budget {
 /* One attached device or cgroup. */
 struct chaos_slot {
 	__u64 faults[2];    /* by direction */
-	__u16 l2_len;	    /* 14 for Ethernet-like devices, 0 for layer-3 devices and cgroups */
+	__u8 l2_len;	    /* 14 for Ethernet-like devices, 0 for layer-3 devices and cgroups */
+	__u8 handed_over;   /* 1: the root cgroup, where only sockets that were handed over are meant */
 	__u16 line;	    /* of the device's namespace */
 	__u32 line_ifindex; /* that line's TAP; 0: there is none */
 };
@@ -179,9 +181,10 @@ struct chaos_flow_line {
 
 /* Who made a socket. Kept with the socket; what a listener accepts has its listener's. */
 struct chaos_maker {
-	__u32 process; /* thread group id */
-	__u32 pad;
+	__u32 process;	   /* thread group id; 0: nobody asked */
+	__u32 handed_over; /* a target's cgroup has it from another: its own number, from CHAOS_HANDED_OVER; else 0 */
 };
+#define CHAOS_HANDED_OVER 0x80000000U /* beyond all thread group ids, whose table has these numbers as well */
 
 #define CHAOS_LINE_MAGIC 0x63686c64
 

@@ -68,7 +68,8 @@ struct {
 	__type(value, __u64);
 } cgroups SEC(".maps");
 
-/* Thread group id → faults that are narrowed to the sockets that it makes. */
+/* Thread group id → faults that are narrowed to the sockets that it makes. Number of a socket that was handed over →
+ * faults that are narrowed to cgroups and mean it as well. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, CHAOS_MAX_PROCESSES);
@@ -77,7 +78,8 @@ struct {
 	__type(value, __u64);
 } processes SEC(".maps");
 
-/* Of the sockets that such processes had or have made since; what a listener accepts gets a copy. */
+/* Of the sockets that such processes had or have made since, and of those that were handed over; what a listener
+ * accepts gets a copy. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);

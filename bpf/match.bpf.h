@@ -58,6 +58,23 @@ static __always_inline __u64 user_mask(__u32 uid, struct bpf_sock *sk)
 	return (anywhere ? *anywhere : 0) | (here ? *here : 0);
 }
 
+/* Faults that mean the socket because of who made it, or because it was handed over. */
+static __always_inline __u64 mask_of_maker(const struct chaos_maker *maker)
+{
+	__u64 mask = 0;
+	__u64 *faults;
+
+	if (!maker)
+		return 0;
+	faults = bpf_map_lookup_elem(&processes, &maker->process);
+	if (faults)
+		mask = *faults;
+	if (!maker->handed_over)
+		return mask;
+	faults = bpf_map_lookup_elem(&processes, &maker->handed_over);
+	return faults ? mask | *faults : mask;
+}
+
 /* This CPU's counters. */
 static __always_inline struct chaos_tally *own_tally(void)
 {

@@ -33,17 +33,13 @@ static __always_inline __u64 sender_mask(struct __sk_buff *skb, __u32 levels)
 	return mask;
 }
 
-/* Faults that are narrowed to the process that made the socket of this packet. */
+/* Faults that are narrowed to the process that made the socket of this packet, or to the cgroup that has it. */
 static __always_inline __u64 maker_mask(struct __sk_buff *skb)
 {
 	struct bpf_sock *sk = skb->sk;
-	struct chaos_maker *maker;
-	__u64 *faults;
 
 	sk = sk ? bpf_sk_fullsock(sk) : NULL;
-	maker = sk ? bpf_sk_storage_get(&makers, sk, NULL, 0) : NULL;
-	faults = maker ? bpf_map_lookup_elem(&processes, &maker->process) : NULL;
-	return faults ? *faults : 0;
+	return sk ? mask_of_maker(bpf_sk_storage_get(&makers, sk, NULL, 0)) : 0;
 }
 
 /* Faults that are narrowed to the user of the socket of this packet. */
@@ -56,19 +52,26 @@ static __always_inline __u64 owner_mask(struct __sk_buff *skb)
 	return sk ? user_mask(bpf_get_socket_uid(skb), sk) : 0;
 }
 
-/* Whose packet it is. `by_attachment`: the hook sees the target cgroup's sockets only. */
-static __always_inline __u64 match_socket(struct __sk_buff *skb, const struct chaos_control *any, bool by_attachment,
+/* Where a program sees packets: at a device those of all sockets, at a target's cgroup those of its own, and at the
+ * root those that were handed over to a target. */
+enum viewpoint { AT_DEVICE, AT_CGROUP, AT_ROOT };
+
+/* Whose packet it is. */
+static __always_inline __u64 match_socket(struct __sk_buff *skb, const struct chaos_control *any, enum viewpoint view,
 					  __u64 mask)
 {
-	__u64 open = by_attachment ? any->any_process : any->any_socket;
+	__u64 open = view == AT_CGROUP ? any->any_process : any->any_socket;
 
 	if (mask & ~open) {
 		__u64 meant = open;
 
-		if (!by_attachment)
+		if (view == AT_DEVICE)
 			meant |= sender_mask(skb, any->cgroup_levels);
-		if (mask & ~any->any_process)
+		if (mask & (~any->any_process | any->handed_over))
 			meant |= maker_mask(skb);
+		/* What was made within the target is decided on there. */
+		if (view == AT_ROOT)
+			meant &= ~sender_mask(skb, any->cgroup_levels);
 		mask &= meant;
 	}
 	if (mask & ~any->any_uid)
@@ -206,9 +209,9 @@ static __always_inline const struct chaos_rules *rules_page(void)
 	return bpf_map_lookup_elem(&rules, &zero);
 }
 
-/* What becomes of the packet: in `w`, taken or held. `by_attachment`: the hook sees the target's sockets only. */
+/* What becomes of the packet: in `w`, taken or held. */
 static __always_inline void classify(struct __sk_buff *skb, const struct chaos_slot *slot, __u32 where,
-				     bool by_attachment, struct passage *w)
+				     enum viewpoint view, struct passage *w)
 {
 	const struct chaos_rules *page = gate_open();
 	__u32 direction = where & 1;
@@ -225,7 +228,7 @@ static __always_inline void classify(struct __sk_buff *skb, const struct chaos_s
 	if (own)
 		own->seen_backwards[CHAOS_SEEN_AT(where & (CHAOS_MAX_SLOTS * 2 - 1))]++;
 
-	mask = match_socket(skb, &page->control, by_attachment, mask);
+	mask = match_socket(skb, &page->control, view, mask);
 	if (!mask)
 		return;
 	__builtin_memset(w, 0, sizeof(*w));
@@ -255,7 +258,7 @@ int chaos_classify(struct __sk_buff *skb)
 		return CHAOS_PASS_ON;
 	w.taken = 0;
 	w.held = 0;
-	classify(skb, slot, where, false, &w);
+	classify(skb, slot, where, AT_DEVICE, &w);
 	if (!w.taken)
 		return w.held && slot->line_ifindex ? hand_over(skb, slot, &w) : CHAOS_PASS_ON;
 	if (w.held)
@@ -271,12 +274,14 @@ int chaos_arrivals(struct __sk_buff *skb)
 {
 	const struct chaos_rules *page = rules_page();
 	__u32 where = skb->cb[CHAOS_CB_WORD];
+	const struct chaos_slot *slot;
 	struct passage w;
 
 	if (!page || where >= CHAOS_MAX_SLOTS * 2)
 		return 1;
+	slot = &page->slots[where >> 1];
 	w.taken = 0;
-	classify(skb, &page->slots[where >> 1], where, true, &w);
+	classify(skb, slot, where, slot->handed_over ? AT_ROOT : AT_CGROUP, &w);
 	return !w.taken;
 }
 

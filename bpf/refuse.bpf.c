@@ -69,10 +69,14 @@ __noinline int refuse_by_fault(struct call *c, __u32 index)
 	return 0;
 }
 
-/* Whose call it is: the process and user that make it. */
-static __always_inline __u64 match_caller(const struct chaos_control *any, struct bpf_sock *sk, __u64 mask)
+/* Whose call it is: the process and user that make it. `handed_over`: at the root, where others' cgroups call as well,
+ * by sockets that were handed over to the target. */
+static __always_inline __u64 match_caller(const struct chaos_control *any, struct bpf_sock *sk, bool handed_over,
+					  __u64 mask)
 {
-	if (mask & ~any->any_process) {
+	if (handed_over) {
+		mask &= sk ? mask_of_maker(bpf_sk_storage_get(&makers, sk, NULL, 0)) : 0;
+	} else if (mask & ~any->any_process) {
 		__u32 process = bpf_get_current_pid_tgid() >> 32;
 		__u64 *faults = bpf_map_lookup_elem(&processes, &process);
 
@@ -102,7 +106,7 @@ static __always_inline int judge(struct bpf_sock_addr *ctx, struct call *c)
 	if (!mask)
 		return CALL_PROCEEDS;
 	count(&own->seen_backwards[CHAOS_SEEN_AT(index << 1 | CHAOS_EGRESS)]);
-	mask = match_caller(&page->control, ctx->sk, mask);
+	mask = match_caller(&page->control, ctx->sk, page->slots[index].handed_over, mask);
 	c->packet.destination_port = bpf_ntohs((__u16)ctx->user_port);
 	c->packet.protocol = ctx->protocol;
 	c->packet.flags = PACKET_IP;

@@ -11,6 +11,7 @@
 #include "fault/prefix_key.h"
 #include "kernel/bpf_compat.h"
 #include "kernel/features.h"
+#include "plan/handed_over.h"
 
 namespace chaos {
 namespace {
@@ -57,6 +58,7 @@ PacketEngine::PacketEngine(std::string tag, SharedMaps maps, PacketPrograms prog
       programs_(std::move(programs)),
       classifier_(maps_),
       process_sockets_(maps_, tag_),
+      handed_over_(maps_),
       lines_(maps_, tag_, classic) {}
 
 Result<std::unique_ptr<PacketEngine>> PacketEngine::create(std::string_view instance, UndoJournal* journal,
@@ -106,6 +108,7 @@ Result<unsigned> PacketEngine::prepare(const Plan& plan, const chaos_fault& para
     active_[*index].before = maps_.read_counters(*index);
     active_[*index].by_socket = plan.reach.owners.has_value();
     active_[*index].owned_by = owned_by(plan.reach);
+    if (plan.reach.owners) active_[*index].members = plan.reach.owners->members;
     active_[*index].refuses_calls = fault.refuse_errno != 0;
   }
   Status status = classifier_.install(*index, to_rule(plan));
@@ -129,7 +132,7 @@ PacketEngine::Attachment PacketEngine::to_device(std::uint64_t netns, const Inte
     if (!hook) return std::unexpected(hook.error());
     return PacketHook(std::move(*hook));
   };
-  return {{netns, interface.ifindex, 0}, interface.name, interface.l2_len(), direction, line, make};
+  return {{.netns = netns, .ifindex = interface.ifindex}, interface.name, interface.l2_len(), direction, line, make};
 }
 
 Result<PacketHook> PacketEngine::hook_on_cgroup(const Cgroup& cgroup, chaos_direction direction, unsigned slot) {
@@ -147,9 +150,9 @@ Result<PacketHook> PacketEngine::hook_on_cgroup(const Cgroup& cgroup, chaos_dire
   return PacketHook(std::move(*hook));
 }
 
-PacketEngine::Attachment PacketEngine::to_cgroup(const Cgroup& cgroup, chaos_direction direction) {
+PacketEngine::Attachment PacketEngine::to_cgroup(const Cgroup& cgroup, chaos_direction direction, bool handed_over) {
   const auto make = [this, cgroup, direction](unsigned slot) { return hook_on_cgroup(cgroup, direction, slot); };
-  return {{0, 0, cgroup.id}, "cgroup " + cgroup.path, 0, direction, {}, make};
+  return {{.cgroup = cgroup.id, .handed_over = handed_over}, "cgroup " + cgroup.path, 0, direction, {}, make};
 }
 
 bool PacketEngine::refuses_calls(unsigned fault) const {
@@ -178,6 +181,12 @@ Status PacketEngine::attach(const Reach& reach, unsigned fault) {
       if (reach.owners->ingress) attach_new(to_cgroup(cgroup, CHAOS_INGRESS));
       if (refuses_calls(fault)) attach_new(to_cgroup(cgroup, CHAOS_EGRESS));
     }
+    if (status && !reach.owners->handed_over.empty()) {
+      const auto root = cover_handed_over(*reach.owners, fault);
+      if (!root) return std::unexpected(root.error());
+      if (reach.owners->ingress) attach_new(to_cgroup(*root, CHAOS_INGRESS, true));
+      if (refuses_calls(fault)) attach_new(to_cgroup(*root, CHAOS_EGRESS, true));
+    }
   }
   for (const PlannedNetwork& network : reach.networks) {
     // Links belong to the namespace of the thread that makes them.
@@ -187,6 +196,28 @@ Status PacketEngine::attach(const Reach& reach, unsigned fault) {
     if (!joined) return joined;
   }
   return status;
+}
+
+Result<Cgroup> PacketEngine::cover_handed_over(const SocketOwners& owners, unsigned fault) {
+  const auto tree = CgroupTree::find();
+  if (!tree) return std::unexpected(tree.error());
+  if (Status status = handed_over_.add(fault, owners.handed_over); !status) return std::unexpected(status.error());
+  classifier_.mean_handed_over(fault);
+  return tree->root();
+}
+
+void PacketEngine::renew_handed_over(unsigned fault, Reach& reach) {
+  if (!reach.owners) return;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (active_[fault].members == reach.owners->members) return;
+  }
+  auto found = find_handed_over(*reach.owners);
+  // That this host does not tell was said when the scenario was planned; the next look tries again.
+  if (!found) return;
+  reach.owners->handed_over = std::move(found->sockets);
+  const std::scoped_lock lock(mutex_);
+  active_[fault].members = reach.owners->members;
 }
 
 Status PacketEngine::attach_devices(const PlannedNetwork& network, unsigned fault,
@@ -205,7 +236,7 @@ Status PacketEngine::attach_devices(const PlannedNetwork& network, unsigned faul
   return {};
 }
 
-Status PacketEngine::follow(unsigned fault, const Reach& reach) {
+Status PacketEngine::follow(unsigned fault, Reach reach) {
   OwnedBy by = OwnedBy::kCgroup;
   {
     const std::scoped_lock lock(mutex_);
@@ -216,10 +247,12 @@ Status PacketEngine::follow(unsigned fault, const Reach& reach) {
     return fail(Errc::kUnsupported,
                 "the target's sockets were told by its cgroup and now by its processes, or the reverse");
   }
+  renew_handed_over(fault, reach);
   Status status = attach(reach, fault);
   detach(fault, [&](const Slot& slot, chaos_direction direction) {
     const auto& hook = slot.hooks[direction];
     if (!hook || !hook->alive()) return true;
+    if (slot.place.handed_over) return false;
     if (slot.place.cgroup != 0) {
       return !reach.owners || !contains(reach.owners->cgroups, slot.place.cgroup, &Cgroup::id);
     }
@@ -255,6 +288,7 @@ Result<unsigned> PacketEngine::slot_for(const Attachment& attachment) {
   chaos_slot& kernel = maps_.slot(free);
   kernel = {};
   kernel.l2_len = attachment.l2_len;
+  kernel.handed_over = attachment.place.handed_over ? 1 : 0;
   return free;
 }
 
@@ -360,6 +394,7 @@ Counters PacketEngine::release(unsigned fault, bool discard) {
   forget_lines(lines_.leave(fault));
   classifier_.remove(fault);
   process_sockets_.untrack(fault);
+  handed_over_.remove(fault);
   maps_.forget_flows(maps_.fault(fault).generation);
   const std::scoped_lock lock(mutex_);
   active_[fault] = {};

@@ -23,6 +23,7 @@
 #include "fault/kind.h"
 #include "fault/packet_hook.h"
 #include "kernel/classifier.h"
+#include "kernel/handed_over.h"
 #include "kernel/packet_programs.h"
 #include "kernel/process_sockets.h"
 #include "kernel/shared_maps.h"
@@ -47,7 +48,7 @@ class PacketEngine {
   Result<unsigned> prepare(const Plan& plan, const chaos_fault& parameters, std::shared_ptr<LineFault> hold = {});
   /// Brings a fault that is narrowed to sockets to where its target is now: cgroups, namespaces and interfaces that
   /// came are covered, those that went are let go. What stays is not disturbed. On error some of it may be missing.
-  Status follow(unsigned fault, const Reach& reach);
+  Status follow(unsigned fault, Reach reach);
   /// One store makes both directions on all devices act together. Error: kUnavailable if a device is gone already.
   Status arm(unsigned fault, std::chrono::nanoseconds duration);
   void silence(unsigned fault);
@@ -80,6 +81,7 @@ class PacketEngine {
     std::uint64_t netns = 0;
     unsigned ifindex = 0;
     std::uint64_t cgroup = 0;
+    bool handed_over = false;  ///< the root cgroup, for sockets that were handed over
     bool operator==(const Place&) const = default;
   };
   /// A place, in both directions as far as needed.
@@ -99,6 +101,7 @@ class PacketEngine {
     bool armed = false;
     bool by_socket = false;
     OwnedBy owned_by = OwnedBy::kCgroup;
+    std::vector<pid_t> members;  ///< of its owners at the last look, ascending
     bool refuses_calls = false;
     bool ended = false;  ///< no packet comes to its lines any more
     chaos_counters before{};
@@ -109,7 +112,7 @@ class PacketEngine {
   struct Attachment {
     Place place;
     std::string name;
-    std::uint16_t l2_len = 0;
+    std::uint8_t l2_len = 0;
     chaos_direction direction = CHAOS_EGRESS;
     Lines::Place line;                                           ///< of its namespace, for faults that hold packets
     std::function<Result<PacketHook>(unsigned slot)> make_hook;  ///< in the place's namespace
@@ -122,7 +125,12 @@ class PacketEngine {
                         const std::function<void(const Attachment&)>& attach_new);
   void forget_lines(const std::vector<std::uint64_t>& namespaces);
   /// Egress: its calls. Ingress: what arrives.
-  Attachment to_cgroup(const Cgroup& cgroup, chaos_direction direction);
+  /// `handed_over`: at the root, for those of sockets that were handed over.
+  Attachment to_cgroup(const Cgroup& cgroup, chaos_direction direction, bool handed_over = false);
+  /// Sockets that other cgroups made are meant from now on, as far as the programs see them; the root, where they do.
+  Result<Cgroup> cover_handed_over(const SocketOwners& owners, unsigned fault);
+  /// Looks for such sockets again if other processes are the target now.
+  void renew_handed_over(unsigned fault, Reach& reach);
   Result<PacketHook> hook_on_cgroup(const Cgroup& cgroup, chaos_direction direction, unsigned slot);
   [[nodiscard]] bool refuses_calls(unsigned fault) const;
   Result<unsigned> reserve();
@@ -138,6 +146,7 @@ class PacketEngine {
   PacketPrograms programs_;
   Classifier classifier_;
   ProcessSockets process_sockets_;
+  HandedOver handed_over_;
   Lines lines_;
   std::optional<ClassicHooks> classic_;
   std::uint64_t generation_ = 0;

@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace chaos {
@@ -11,8 +12,9 @@ constexpr std::chrono::milliseconds kPeriod{250};
 constexpr std::chrono::seconds kProtectionAge{10};
 /// A target that is known by name may be away for this long: a restart, a failed start and another try.
 constexpr std::chrono::seconds kComeBackWithin{10};
-/// A look takes no more than this part of a core.
+/// A look takes no more than this part of a core, as long as the looks do not come too far apart by that.
 constexpr int kFollowShare = 20;
+constexpr std::chrono::seconds kFollowWithin{5};
 
 }  // namespace
 
@@ -78,7 +80,8 @@ void TargetWatch::follow() {
 
 void TargetWatch::looked(const std::vector<Sighting>& sightings, std::chrono::steady_clock::duration took) {
   following_ = false;
-  follow_after_ = std::chrono::steady_clock::now() + kFollowShare * took;
+  const auto pause = std::min<std::chrono::steady_clock::duration>(kFollowShare * took, kFollowWithin);
+  follow_after_ = std::chrono::steady_clock::now() + pause;
   for (const Sighting& sighting : sightings) seen(sighting);
 }
 

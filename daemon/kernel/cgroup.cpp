@@ -60,6 +60,19 @@ Result<Cgroup> CgroupTree::get(std::string_view path) const {
   return Cgroup{std::move(*clean), st.st_ino, level};
 }
 
+std::set<std::uint64_t> CgroupTree::ids_within(const Cgroup& cgroup) const {
+  std::set<std::uint64_t> ids{cgroup.id};
+  std::error_code error;
+  struct stat st {};
+  for (std::filesystem::recursive_directory_iterator entry(mount_point_.native() + cgroup.path, error), end;
+       !error && entry != end; entry.increment(error)) {
+    std::error_code gone;
+    if (!entry->is_directory(gone)) continue;
+    if (::stat(entry->path().c_str(), &st) == 0) ids.insert(st.st_ino);
+  }
+  return ids;
+}
+
 Result<Cgroup> CgroupTree::root() const {
   struct stat st {};
   if (::stat(mount_point_.c_str(), &st) != 0) return fail_errno("look at " + mount_point_.string());

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -28,6 +29,8 @@ class CgroupTree {
   [[nodiscard]] Result<Cgroup> get(std::string_view path) const;
   /// The same cgroup, as a directory. Error: kNotFound if it is gone or another has its place.
   [[nodiscard]] Result<UniqueFd> open(const Cgroup& cgroup) const;
+  /// Ids of the cgroup and of all below it now. Those that go meanwhile may be missing.
+  [[nodiscard]] std::set<std::uint64_t> ids_within(const Cgroup& cgroup) const;
   /// The root itself, which get() refuses as a target. Error: kInternal.
   [[nodiscard]] Result<Cgroup> root() const;
   [[nodiscard]] Result<UniqueFd> open_root() const;

@@ -75,7 +75,7 @@ void Classifier::remove(unsigned fault) {
   // Fewer never fail.
   (void)set_cgroups(fault, {});
   for (__u64* any : {&control.any_peer, &control.any_remote_port, &control.any_local_port, &control.any_protocol,
-                     &control.any_socket, &control.any_process, &control.any_uid}) {
+                     &control.any_socket, &control.any_process, &control.any_uid, &control.handed_over}) {
     clear_bit(*any, fault);
   }
   for (const chaos_user& user : rule.users) {
@@ -159,6 +159,8 @@ Status Classifier::set_cgroups(unsigned fault, const std::vector<Cgroup>& cgroup
   own = cgroups;
   return {};
 }
+
+void Classifier::mean_handed_over(unsigned fault) { set_bit(maps_.control().handed_over, fault); }
 
 Status Classifier::install_peers(unsigned fault, const std::vector<chaos_prefix_key>& peers) {
   for (const chaos_prefix_key& peer : peers) {

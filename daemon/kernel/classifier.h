@@ -39,6 +39,8 @@ class Classifier {
   /// Of a fault whose rule is `by_socket`: exactly these from now on. A packet meanwhile sees each cgroup as it was or
   /// as it will be; the fault may be active. Error: kRefused when the table is full; then all are as before.
   Status set_cgroups(unsigned fault, const std::vector<Cgroup>& cgroups);
+  /// Of the same: it means sockets as well that were handed over (HandedOver); the fault may be active.
+  void mean_handed_over(unsigned fault);
   /// Call after a grace period since silence().
   void remove(unsigned fault);
   void add_to_slot(unsigned fault, unsigned slot, chaos_direction direction);

@@ -36,7 +36,7 @@ Result<Socket> connect_rtnetlink() {
 
 }  // namespace
 
-std::uint16_t Interface::l2_len() const { return arp_type == ARPHRD_ETHER || arp_type == ARPHRD_LOOPBACK ? 14 : 0; }
+std::uint8_t Interface::l2_len() const { return arp_type == ARPHRD_ETHER || arp_type == ARPHRD_LOOPBACK ? 14 : 0; }
 
 Result<std::vector<Interface>> list_interfaces() {
   auto socket = connect_rtnetlink();

@@ -19,7 +19,7 @@ struct Interface {
   bool up = false;
 
   /// Length of the link-layer header that skbs carry at tc: 14 for Ethernet and loopback, 0 for layer-3 devices.
-  [[nodiscard]] std::uint16_t l2_len() const;
+  [[nodiscard]] std::uint8_t l2_len() const;
 };
 
 /// All interfaces, by ifindex. Error: kInternal.

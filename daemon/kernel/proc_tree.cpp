@@ -133,8 +133,9 @@ std::optional<ProcessStat> process_stat(const std::filesystem::path& root, pid_t
   const auto text = read_record(process_dir(root, pid) / "stat");
   if (!text) return std::nullopt;
   // "PID (COMM) STATE PPID …": comm may hold blanks and parentheses, so count from its end (proc(5)).
+  const std::size_t open = text->find('(');
   const std::size_t close = text->rfind(')');
-  if (close == std::string::npos) return std::nullopt;
+  if (close == std::string::npos || open >= close) return std::nullopt;
   const auto fields = split(std::string_view(*text).substr(close + 1), ' ');
   if (fields.size() < 2) return std::nullopt;
   const auto parent = parse_number<pid_t>(fields[1]);
@@ -142,7 +143,10 @@ std::optional<ProcessStat> process_stat(const std::filesystem::path& root, pid_t
   // The 9th field of the line: flags (include/linux/sched.h).
   constexpr std::uint64_t kKernelThread = 0x00200000;
   const auto flags = fields.size() > 6 ? parse_number<std::uint64_t>(fields[6]) : std::nullopt;
-  return ProcessStat{fields[0].front(), *parent, flags && (*flags & kKernelThread) != 0};
+  return ProcessStat{.comm = text->substr(open + 1, close - open - 1),
+                     .state = fields[0].front(),
+                     .parent = *parent,
+                     .kernel_thread = flags && (*flags & kKernelThread) != 0};
 }
 
 bool is_running(const std::filesystem::path& root, pid_t pid) {
@@ -157,15 +161,25 @@ std::optional<std::uint64_t> inode_of(std::string_view link_text, std::string_vi
   return parse_number<std::uint64_t>(link_text.substr(2, link_text.size() - 3));
 }
 
-Result<std::set<std::uint64_t>> socket_inodes(const std::filesystem::path& root, pid_t pid) {
+Result<std::vector<OpenSocket>> open_sockets(const std::filesystem::path& root, pid_t pid) {
   const std::filesystem::path directory = process_dir(root, pid) / "fd";
   std::error_code error;
-  std::set<std::uint64_t> inodes;
+  std::vector<OpenSocket> sockets;
   for (std::filesystem::directory_iterator entry(directory, error), end; !error && entry != end;
        entry.increment(error)) {
-    if (const auto inode = inode_of(read_link(entry->path()), "socket")) inodes.insert(*inode);
+    const auto inode = inode_of(read_link(entry->path()), "socket");
+    const auto fd = parse_number<int>(entry->path().filename().native());
+    if (inode && fd) sockets.push_back({*fd, *inode});
   }
   if (error) return fail_errno(directory.string(), error.value());
+  return sockets;
+}
+
+Result<std::set<std::uint64_t>> socket_inodes(const std::filesystem::path& root, pid_t pid) {
+  const auto sockets = open_sockets(root, pid);
+  if (!sockets) return std::unexpected(sockets.error());
+  std::set<std::uint64_t> inodes;
+  for (const OpenSocket& socket : *sockets) inodes.insert(socket.inode);
   return inodes;
 }
 

@@ -35,6 +35,7 @@ namespace chaos::proc {
 [[nodiscard]] std::vector<std::string> arguments(const std::filesystem::path& root, pid_t pid);
 
 struct ProcessStat {
+  std::string comm;
   char state = '?';  ///< as proc(5): R, S, D, Z, …
   pid_t parent = 0;  ///< 0 if it has none here
   bool kernel_thread = false;
@@ -46,7 +47,13 @@ struct ProcessStat {
 
 /// Number in a link text such as "socket:[1234]" or "net:[4026531840]".
 [[nodiscard]] std::optional<std::uint64_t> inode_of(std::string_view link_text, std::string_view prefix);
-/// Inodes of the sockets that the process has open. Error: the fd directory cannot be read.
+struct OpenSocket {
+  int fd = -1;  ///< in that process
+  std::uint64_t inode = 0;
+};
+/// The sockets that the process has open. Error: the fd directory cannot be read.
+[[nodiscard]] Result<std::vector<OpenSocket>> open_sockets(const std::filesystem::path& root, pid_t pid);
+/// Their inodes alone.
 [[nodiscard]] Result<std::set<std::uint64_t>> socket_inodes(const std::filesystem::path& root, pid_t pid);
 /// Inode of the process's network namespace.
 [[nodiscard]] std::optional<std::uint64_t> network_namespace(const std::filesystem::path& root, pid_t pid);

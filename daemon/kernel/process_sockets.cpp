@@ -4,23 +4,22 @@
 #include <bpf/libbpf.h>
 #include <makers.skel.h>
 #include <poll.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <filesystem>
 #include <mutex>
 #include <set>
 #include <string>
 #include <utility>
 
-#include "base/units.h"
 #include "kernel/bpf_compat.h"
 #include "kernel/cgroup.h"
 #include "kernel/classifier.h"
+#include "kernel/proc_tree.h"
 #include "kernel/processes.h"
+#include "kernel/socket_makers.h"
 
 namespace chaos {
 namespace {
@@ -31,39 +30,24 @@ struct SkeletonDeleter {
   void operator()(makers_bpf* skeleton) const { makers_bpf__destroy(skeleton); }
 };
 
-/// Marks one descriptor of the process if it is an internet socket; one that is gone by now is none.
-Status mark_socket(int makers_fd, const UniqueFd& pidfd, pid_t pid, int number) {
-  const UniqueFd socket(static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd.get(), number, 0)));
-  if (!socket.valid() && errno == EPERM) {
-    return fail(Errc::kDenied, "the sockets of process " + std::to_string(pid) + " may not be looked at", "target",
-                "CAP_SYS_PTRACE, and pidfd_getfd in the unit's SystemCallFilter");
-  }
-  int domain = 0;
-  socklen_t size = sizeof(domain);
-  if (!socket.valid() || ::getsockopt(socket.get(), SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0) return {};
-  if (domain != AF_INET && domain != AF_INET6) return {};
-  const chaos_maker maker{static_cast<__u32>(pid), 0};
-  const int key = socket.get();
-  if (bpf_map_update_elem(makers_fd, &key, &maker, BPF_ANY) != 0) return fail_errno("mark a socket");
-  return {};
-}
-
 /// A zombie has ended as well: nothing tells any more when its number becomes another's.
 bool has_ended(const UniqueFd& pidfd) {
   pollfd waited{pidfd.get(), POLLIN, 0};
   return ::poll(&waited, 1, 0) != 0;
 }
 
+/// Marks the internet sockets that the process has; those that are gone by now are none.
 Status mark_sockets(int makers_fd, const UniqueFd& pidfd, pid_t pid) {
-  const std::filesystem::path directory = "/proc/" + std::to_string(pid) + "/fd";
-  std::error_code error;
-  for (std::filesystem::directory_iterator entry(directory, error), end; !error && entry != end;
-       entry.increment(error)) {
-    std::error_code ignored;
-    if (!std::filesystem::read_symlink(entry->path(), ignored).native().starts_with("socket:")) continue;
-    const auto number = parse_unsigned(entry->path().filename().native());
-    if (!number) continue;
-    if (Status status = mark_socket(makers_fd, pidfd, pid, static_cast<int>(*number)); !status) return status;
+  const auto sockets = proc::open_sockets("/proc", pid);
+  // It has ended.
+  if (!sockets) return {};
+  for (const proc::OpenSocket& open : *sockets) {
+    const auto socket = borrow_socket(pidfd, pid, open);
+    if (!socket) return std::unexpected(socket.error());
+    if (!socket->valid()) continue;
+    chaos_maker maker = read_maker(makers_fd, *socket);
+    maker.process = static_cast<__u32>(pid);
+    if (Status status = write_maker(makers_fd, *socket, maker); !status) return status;
   }
   return {};
 }
@@ -165,20 +149,6 @@ struct ProcessSockets::Impl {
     return fail(Errc::kRefused, "too many processes are targets already", "target",
                 "at most " + std::to_string(CHAOS_MAX_PROCESSES) + " over all scenarios");
   }
-
-  void clear(unsigned fault) const {
-    std::vector<__u32> keys;
-    __u32 key = 0;
-    for (const __u32* last = nullptr; bpf_map_get_next_key(table(), last, &key) == 0; last = &keys.back()) {
-      keys.push_back(key);
-    }
-    for (const __u32 process : keys) {
-      __u64 mask = 0;
-      if (bpf_map_lookup_elem(table(), &process, &mask) != 0) continue;
-      mask &= ~(1ULL << fault);
-      mask == 0 ? bpf_map_delete_elem(table(), &process) : bpf_map_update_elem(table(), &process, &mask, BPF_EXIST);
-    }
-  }
 };
 
 ProcessSockets::ProcessSockets(const SharedMaps& maps, std::string_view tag)
@@ -211,11 +181,11 @@ Status ProcessSockets::track(unsigned fault, const std::vector<pid_t>& processes
 
 void ProcessSockets::untrack(unsigned fault) {
   if (impl_->faults.erase(fault) == 0) return;
-  impl_->clear(fault);
+  clear_from_makers(impl_->table(), fault);
   if (impl_->faults.empty()) impl_->stop();
   // A fork that was under way may have copied the bit.
   wait_for_packets_in_flight();
-  impl_->clear(fault);
+  clear_from_makers(impl_->table(), fault);
 }
 
 std::vector<std::uint32_t> ProcessSockets::link_ids() const {

@@ -73,7 +73,7 @@ Result<std::vector<Process>> list_user_processes(const std::filesystem::path& pr
     const std::string cgroups = proc::read_record(directory / "cgroup").value_or("");
     Process process{.pid = pid,
                     .parent = stat->parent,
-                    .comm = proc::comm(proc, pid),
+                    .comm = stat->comm,
                     .executable = proc::executable(proc, pid),
                     .cgroup = cgroup_of(cgroups),
                     .cgroup2 = cgroup2_of(cgroups),

@@ -1,11 +1,13 @@
 #include "plan/planner.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <functional>
 #include <random>
 
+#include "plan/handed_over.h"
 #include "plan/peer_service.h"
 #include "plan/services.h"
 
@@ -59,6 +61,20 @@ Footprint footprint_of(const SocketOwners& owners, const Population& population)
 bool is_shared(const PlannedNetwork& network) {
   const auto own = [](const PlannedInterface& i) { return !i.interface.loopback && !i.host_default_route; };
   return !network.netns->is_initial() || !std::ranges::all_of(network.interfaces, own);
+}
+
+/// Sockets of others that the target has. One that cannot be told apart is a thing to know, and no reason to refuse.
+void find_handed_over_sockets(Plan& plan) {
+  if (!plan.reach.owners) return;
+  auto found = find_handed_over(*plan.reach.owners);
+  if (!found) {
+    plan.reach.notes.push_back("sockets made by other cgroups are not hit: " + found.error().message);
+    return;
+  }
+  plan.reach.owners->handed_over = std::move(found->sockets);
+  if (found->names.empty()) return;
+  plan.reach.notes.push_back(
+      fmt::format("made by another cgroup and hit with the target: {}", fmt::join(found->names, ", ")));
 }
 
 /// Fills in population, footprint and protected things.
@@ -156,6 +172,7 @@ Result<Plan> make_plan(const KindSpec& kind, const ScenarioRequest& request, con
   if (Status status = check_default_route(plan.reach, request.confirm_default_route); !status) {
     return std::unexpected(status.error());
   }
+  find_handed_over_sockets(plan);
   look_around(plan, defaults, *processes);
   plan.severity = effective_severity(kind, plan.parameters, request.severity, defaults.parameters);
 

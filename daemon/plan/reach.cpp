@@ -118,9 +118,9 @@ std::vector<std::shared_ptr<const Netns>> namespaces_of(const std::vector<pid_t>
 const char* note_of(OwnedBy by) {
   switch (by) {
     case OwnedBy::kCgroup:
-      return "a socket belongs to the cgroup that it was made in: those made by another (socket activation, an "
-             "inherited "
-             "listener, before a move) are not hit";
+      return "a socket belongs to the cgroup that it was made in; those that another made (socket activation, an "
+             "inherited listener, before a move) are hit if a process of the target has them when the scenario begins, "
+             "or when one starts or ends later, and then whoever else has them is hit too";
     case OwnedBy::kProcess:
       return "a socket belongs to the process that made it, or that had it when the scenario began; what a listener "
              "accepts belongs to who made the listener";

@@ -12,6 +12,7 @@
 
 #include "base/result.h"
 #include "kernel/cgroup.h"
+#include "kernel/handed_over.h"
 #include "kernel/processes.h"
 #include "plan/services.h"
 #include "plan/target.h"
@@ -33,9 +34,10 @@ struct SocketOwners {
   /// What the target is bound to: the start of the one process that it is (start_ticks), or the inode of the namespace
   /// that its users are in. Empty: it is known by a name, or by its path.
   std::optional<std::uint64_t> identity;
-  std::vector<pid_t> members;  ///< all processes that it is now, ascending
-  bool follow = false;         ///< it is known by a name, under which it may come back
-  bool ingress = false;        ///< what arrives is meant as well
+  std::vector<pid_t> members;                   ///< all processes that it is now, ascending
+  std::vector<HandedOverSocket> handed_over{};  ///< kCgroup: what they have of others, as far as it was looked for
+  bool follow = false;                          ///< it is known by a name, under which it may come back
+  bool ingress = false;                         ///< what arrives is meant as well
 };
 
 /// Those of the primary target `key` (service, unit, cgroup, container or pid). Errors: kInvalid with the field,

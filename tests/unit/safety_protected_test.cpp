@@ -73,6 +73,7 @@ TEST(ProcessStat, CommMayHoldBlanksAndParentheses) {
   tree.write(7, "stat", "7 (a) b) (c) R 3 1 1\n");
   const auto stat = proc::process_stat(tree.root(), 7);
   ASSERT_TRUE(stat);
+  EXPECT_EQ(stat->comm, "a) b) (c");
   EXPECT_EQ(stat->state, 'R');
   EXPECT_EQ(stat->parent, 3);
   tree.write(8, "stat", "8 truncated");
