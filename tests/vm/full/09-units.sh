@@ -43,10 +43,21 @@ is_refused_as_protected() {
     grep -q 'unit victim.service' <<<"$answer" && grep -q protect <<<"$answer"
 }
 
+# socket NAME PORT ACCEPT: a TCP socket of systemd's own.
+socket() {
+  printf '[Socket]\nListenStream=127.0.0.1:%s\nAccept=%s\n' "$2" "$3" >"$units/$1.socket"
+}
+# greeted PORT: whoever serves there says hello.
+greeted() {
+  # shellcheck disable=SC2016 # for the inner shell
+  [[ $(timeout 2 bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$1" && head -n 1 <&3' bash "$1") == hello ]]
+}
+is_ignored() { ! greeted "$1"; }
+
 clean_up() {
   sed -i -E 's/^  units: \[.*\]/  units: []/' "$settings"
-  systemctl stop victim.service neighbour.service box.service 2>/dev/null || true
-  rm -rf "$units"/{victim,neighbour,box,also-victim}.service "$logs"
+  systemctl stop victim.service neighbour.service box.service {front,back}.socket front.service 2>/dev/null || true
+  rm -rf "$units"/{victim,neighbour,box,also-victim,front,back@}.service "$units"/{front,back}.socket "$logs"
   systemctl daemon-reload
   remove_hosts
 }
@@ -87,6 +98,26 @@ talks neighbour
 talks box
 check systemctl start victim.service
 talks victim
+
+step 'a unit is hit by way of the socket that systemd made for it'
+socket back 7301 yes
+socket front 7300 no
+printf '[Service]\nStandardInput=socket\nExecStart=/bin/echo hello\n' >"$units/back@.service"
+printf '[Service]\nExecStart=/lib/systemd/systemd-socket-proxyd 127.0.0.1:7301\n' >"$units/front.service"
+systemctl daemon-reload
+check systemctl start back.socket front.socket
+within 10 greeted 7301
+within 10 greeted 7300
+check systemctl is-active front.service
+id=$(as alice chaosctl -o json start packet_loss --target unit=front.service --target direction=ingress \
+  -p probability=100% --duration 5m | tee "$logs/front" | jq -r .id)
+[[ $id != null && -n $id ]] || fail 'it did not start'
+check grep -q 'made by another cgroup and hit with the target: tcp port 7300 (listening)' "$logs/front"
+check is_ignored 7300
+check greeted 7301
+check as alice chaosctl stop "$id"
+within 10 greeted 7300
+check systemctl stop front.socket back.socket front.service
 
 step 'protected by its alias, it is refused'
 if is_refused_as_protected; then fail 'it is refused before it is protected'; fi
