@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # network_partition as the software that suffers it sees it: a cluster of three etcd members loses its leader and takes
 # it back, a redis replica loses its master and finds it again, and clients that are rejected fail at once.
-# usage: partition_services_test.sh BUILD_DIRECTORY
+# usage: partition_services_test.sh CHAOSD CHAOSCTL
 set -euo pipefail
 
-bin=$1/bin
+chaosd=$1 chaosctl=$2
+# How much slower this machine is than a real one.
+scale=${CHAOS_TIME_SCALE:-1}
 tag=chaostest-$$
 work=$(mktemp -d /tmp/chaos-test-partition-XXXXXX)
 cgroups=$(findmnt -n -t cgroup2 -o TARGET | head -n 1)
@@ -42,7 +44,7 @@ trap cleanup EXIT
 
 # within SECONDS COMMAND...: until it succeeds.
 within() {
-  local until=$((SECONDS + $1))
+  local until=$((SECONDS + $1 * scale))
   shift
   until "$@" >/dev/null 2>&1; do
     ((SECONDS < until)) || return 1
@@ -73,7 +75,7 @@ on() {
   sh -c "echo \$\$ >'$cgroups/$tag-$host/cgroup.procs'; exec nsenter --net=/run/netns/$tag-$host \"\$@\"" sh "$@"
 }
 
-ctl() { "$bin/chaosctl" --socket "$work/run/chaosd.sock" -o json "$@"; }
+ctl() { "$chaosctl" --socket "$work/run/chaosd.sock" -o json "$@"; }
 
 start_chaosd() {
   {
@@ -81,14 +83,14 @@ start_chaosd() {
     echo 'services:'
     for host in one two three; do echo "  $host: {cgroup: /$tag-$host}"; done
   } >"$work/chaosd.yaml"
-  "$bin/chaosd" --config "$work/chaosd.yaml" --runtime-dir "$work/run" --state-dir "$work/state" \
+  "$chaosd" --config "$work/chaosd.yaml" --runtime-dir "$work/run" --state-dir "$work/state" \
     --instance "p$$" >"$work/chaosd.log" 2>&1 &
   chaosd_pid=$!
   within 10 ctl health || fail 'chaosd does not answer'
 }
 
 # partition ARGS...: starts one and prints its id.
-partition() { ctl start network_partition --duration 90s "$@" | jq -er .id; }
+partition() { ctl start network_partition --duration $((90 * scale))s "$@" | jq -er .id; }
 
 # stop ID: and everything adds up.
 stop() {
@@ -105,18 +107,19 @@ start_etcd() {
     ETCD_UNSUPPORTED_ARCH='' on "$host" etcd --name "$host" --data-dir "$work/etcd-$host" \
       --listen-peer-urls "http://${address[$host]}:2380" --initial-advertise-peer-urls "http://${address[$host]}:2380" \
       --listen-client-urls "http://${address[$host]}:2379" --advertise-client-urls "http://${address[$host]}:2379" \
-      --initial-cluster "${cluster%,}" --heartbeat-interval 100 --election-timeout 1000 \
+      --initial-cluster "${cluster%,}" --heartbeat-interval $((100 * scale)) \
+      --election-timeout $((1000 * scale)) \
       >"$work/etcd-$host.log" 2>&1 &
   done
 }
 
 # What a member says of the leader: its id in hex, 0 for none, nothing if it does not answer.
 leader_of() {
-  on client env ETCDCTL_API=3 etcdctl --endpoints "http://${address[$1]}:2379" --command-timeout 2s endpoint status \
+  on client env ETCDCTL_API=3 etcdctl --endpoints "http://${address[$1]}:2379" --command-timeout "$((2 * scale))s" endpoint status \
     -w json 2>/dev/null | jq -r '.[0].Status.leader // 0'
 }
 id_of() {
-  on client env ETCDCTL_API=3 etcdctl --endpoints "http://${address[$1]}:2379" --command-timeout 2s endpoint status \
+  on client env ETCDCTL_API=3 etcdctl --endpoints "http://${address[$1]}:2379" --command-timeout "$((2 * scale))s" endpoint status \
     -w json | jq -r '.[0].Status.header.member_id'
 }
 all_agree() {
@@ -165,7 +168,7 @@ cut_off() {
 # --- clients
 
 # request_time HOST: seconds that an HTTP request from `one` takes to fail; curl's exit status.
-request() { on one curl -s -o /dev/null -w '%{time_total}' --max-time 1 "http://${address[$1]}:2379/version"; }
+request() { on one curl -s -o /dev/null -w '%{time_total}' --max-time "$scale" "http://${address[$1]}:2379/version"; }
 
 clients() {
   local id seconds status
@@ -182,7 +185,7 @@ clients() {
   status=0
   seconds=$(request two) || status=$?
   [[ $status == 7 ]] || fail "reject: curl ends with $status, not as refused"
-  awk -v s="$seconds" 'BEGIN { exit !(s < 0.005) }' || fail "reject: the client waited for $seconds s"
+  awk -v s="$seconds" -v scale="$scale" 'BEGIN { exit !(s < 0.005 * scale) }' || fail "reject: the client waited for $seconds s"
   echo "clients: rejected after $seconds s"
   within 5 request three || fail 'reject: a server that is not meant is not reached'
   stop "$id"
@@ -199,9 +202,9 @@ value_is() { [[ $(redis two get "$1") == "$2" ]]; }
 replication() {
   local id mode
   on one redis-server --port 6390 --bind "${address[one]}" --protected-mode no --save '' --dir "$work" \
-    --repl-timeout 3 --repl-ping-replica-period 1 >"$work/redis-one.log" 2>&1 &
+    --repl-timeout $((3 * scale)) --repl-ping-replica-period 1 >"$work/redis-one.log" 2>&1 &
   on two redis-server --port 6390 --bind "${address[two]}" --protected-mode no --save '' --dir "$work" \
-    --replicaof "${address[one]}" 6390 --repl-timeout 3 --repl-diskless-sync yes --repl-diskless-load swapdb \
+    --replicaof "${address[one]}" 6390 --repl-timeout $((3 * scale)) --repl-diskless-sync yes --repl-diskless-load swapdb \
     --repl-diskless-sync-delay 0 >"$work/redis-two.log" 2>&1 &
   within 20 replica_sees_master || fail 'redis: the replica does not find its master to begin with'
   for mode in blackhole reject; do

@@ -54,7 +54,7 @@ full_payload() {
   rm -rf "$payload"
   mkdir -p "$payload/source/tests/system" "$payload/packages"
   cp -r "$root/README.md" "$root/config" "$payload/source/"
-  cp "$root/tests/system/host_state.sh" "$payload/source/tests/system/"
+  cp "$root/tests/system/"{host_state,partition_services_test}.sh "$payload/source/tests/system/"
   cp -r "$vm_dir/full" "$vm_dir/guest" "$payload/"
   cp "$deb" "$payload/packages/chaosd.deb"
   repack_as_newer "$deb" "$payload/packages/chaosd-newer.deb"
