@@ -50,7 +50,7 @@ socket() {
 # greeted PORT: whoever serves there says hello.
 greeted() {
   # shellcheck disable=SC2016 # for the inner shell
-  [[ $(timeout 2 bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$1" && head -n 1 <&3' bash "$1") == hello ]]
+  [[ $(timeout $((4 * ${CHAOS_TIME_SCALE:-1})) bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$1" && head -n 1 <&3' bash "$1") == hello ]]
 }
 is_ignored() { ! greeted "$1"; }
 
@@ -109,10 +109,11 @@ check systemctl start back.socket front.socket
 within 10 greeted 7301
 within 10 greeted 7300
 check systemctl is-active front.service
-id=$(as alice chaosctl -o json start packet_loss --target unit=front.service --target direction=ingress \
-  -p probability=100% --duration 5m | tee "$logs/front" | jq -r .id)
+started=$(as alice chaosctl -o json start packet_loss --target unit=front.service --target direction=ingress \
+  -p probability=100% --duration 5m)
+id=$(jq -r .id <<<"$started")
 [[ $id != null && -n $id ]] || fail 'it did not start'
-check grep -q 'made by another cgroup and hit with the target: tcp port 7300 (listening)' "$logs/front"
+check grep -q 'made by another cgroup and hit with the target: tcp port 7300 (listening)' <<<"$started"
 check is_ignored 7300
 check greeted 7301
 check as alice chaosctl stop "$id"
