@@ -9,7 +9,7 @@
 #include <cstring>
 #include <string_view>
 
-#include "kernel/rtnetlink.h"
+#include "kernel/netlink.h"
 
 namespace chaos {
 namespace {
@@ -73,7 +73,7 @@ std::unexpected<Error> fail_tc(const std::string& what, int err) {
 }
 
 Result<std::vector<TcFilter>> filters_of_side(unsigned ifindex, TcSide side) {
-  auto route = Rtnetlink::open();
+  auto route = Netlink::open();
   if (!route) return std::unexpected(route.error());
   return list_tc_filters(*route, ifindex, tc_parent(side));
 }
@@ -84,12 +84,12 @@ std::uint32_t tc_parent(TcSide side) {
   return TC_H_MAKE(TC_H_CLSACT, side == TcSide::kEgress ? TC_H_MIN_EGRESS : TC_H_MIN_INGRESS);
 }
 
-Result<std::vector<TcFilter>> list_tc_filters(Rtnetlink& route, unsigned ifindex, std::uint32_t parent) {
+Result<std::vector<TcFilter>> list_tc_filters(Netlink& route, unsigned ifindex, std::uint32_t parent) {
   tcmsg request{};
   request.tcm_family = AF_UNSPEC;
   request.tcm_ifindex = static_cast<int>(ifindex);
   request.tcm_parent = parent;
-  return Rtnetlink::repeat_dump<std::vector<TcFilter>>([&](std::vector<TcFilter>& list) {
+  return Netlink::repeat_dump<std::vector<TcFilter>>([&](std::vector<TcFilter>& list) {
     return route.dump(RTM_GETTFILTER, request, [&list](nlmsghdr* header) {
       TcFilter filter = parse_filter(header);
       // The kernel also lists each priority itself, with handle 0.
@@ -99,9 +99,9 @@ Result<std::vector<TcFilter>> list_tc_filters(Rtnetlink& route, unsigned ifindex
 }
 
 Result<bool> has_clsact(unsigned ifindex) {
-  auto route = Rtnetlink::open();
+  auto route = Netlink::open();
   if (!route) return std::unexpected(route.error());
-  return Rtnetlink::repeat_dump<bool>([&](bool& found) {
+  return Netlink::repeat_dump<bool>([&](bool& found) {
     tcmsg request{};
     request.tcm_family = AF_UNSPEC;
     request.tcm_ifindex = static_cast<int>(ifindex);

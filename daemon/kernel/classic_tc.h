@@ -12,7 +12,7 @@
 
 namespace chaos {
 
-class Rtnetlink;
+class Netlink;
 
 /// Filters of these two are looked at; a device has both with clsact.
 enum class TcSide : std::uint8_t { kIngress, kEgress };
@@ -28,7 +28,7 @@ struct TcFilter {
 [[nodiscard]] std::uint32_t tc_parent(TcSide side);
 
 /// All filters on a device's parent (qdisc or clsact side), of whatever kind. Error: kInternal.
-[[nodiscard]] Result<std::vector<TcFilter>> list_tc_filters(Rtnetlink& route, unsigned ifindex, std::uint32_t parent);
+[[nodiscard]] Result<std::vector<TcFilter>> list_tc_filters(Netlink& route, unsigned ifindex, std::uint32_t parent);
 
 /// False also when the device is gone.
 [[nodiscard]] Result<bool> has_clsact(unsigned ifindex);

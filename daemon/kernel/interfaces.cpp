@@ -11,27 +11,18 @@
 #include <algorithm>
 #include <memory>
 
+#include "kernel/netlink.h"
+
 namespace chaos {
 namespace {
 
-struct SocketDeleter {
-  void operator()(nl_sock* socket) const { nl_socket_free(socket); }
-};
 struct CacheDeleter {
   void operator()(nl_cache* cache) const { nl_cache_free(cache); }
 };
-using Socket = std::unique_ptr<nl_sock, SocketDeleter>;
 using Cache = std::unique_ptr<nl_cache, CacheDeleter>;
 
 std::unexpected<Error> fail_netlink(const char* what, int err) {
   return fail(Errc::kInternal, std::string(what) + ": " + nl_geterror(err));
-}
-
-Result<Socket> connect_rtnetlink() {
-  Socket socket(nl_socket_alloc());
-  if (!socket) return fail(Errc::kInternal, "allocate netlink socket");
-  if (const int err = nl_connect(socket.get(), NETLINK_ROUTE); err < 0) return fail_netlink("connect rtnetlink", err);
-  return socket;
 }
 
 }  // namespace
@@ -39,10 +30,10 @@ Result<Socket> connect_rtnetlink() {
 std::uint8_t Interface::l2_len() const { return arp_type == ARPHRD_ETHER || arp_type == ARPHRD_LOOPBACK ? 14 : 0; }
 
 Result<std::vector<Interface>> list_interfaces() {
-  auto socket = connect_rtnetlink();
-  if (!socket) return std::unexpected(socket.error());
+  const auto netlink = Netlink::open();
+  if (!netlink) return std::unexpected(netlink.error());
   nl_cache* raw = nullptr;
-  if (const int err = rtnl_link_alloc_cache(socket->get(), AF_UNSPEC, &raw); err < 0) {
+  if (const int err = rtnl_link_alloc_cache(netlink->get(), AF_UNSPEC, &raw); err < 0) {
     return fail_netlink("list interfaces", err);
   }
   const Cache cache(raw);
@@ -58,12 +49,12 @@ Result<std::vector<Interface>> list_interfaces() {
 }
 
 Result<std::set<unsigned>> default_route_interfaces() {
-  auto socket = connect_rtnetlink();
-  if (!socket) return std::unexpected(socket.error());
+  const auto netlink = Netlink::open();
+  if (!netlink) return std::unexpected(netlink.error());
   std::set<unsigned> found;
   for (const int family : {AF_INET, AF_INET6}) {
     nl_cache* raw = nullptr;
-    if (const int err = rtnl_route_alloc_cache(socket->get(), family, 0, &raw); err < 0) {
+    if (const int err = rtnl_route_alloc_cache(netlink->get(), family, 0, &raw); err < 0) {
       return fail_netlink("list routes", err);
     }
     const Cache cache(raw);

@@ -13,8 +13,8 @@
 
 #include "base/unique_fd.h"
 #include "kernel/classic_tc.h"
+#include "kernel/netlink.h"
 #include "kernel/proc_tree.h"
-#include "kernel/rtnetlink.h"
 #include "safety/bpf_uapi.h"
 #include "safety/residue_parts.h"
 
@@ -60,8 +60,8 @@ Namespaces list_namespaces(const ResidueScope& scope, Items& items) {
   return namespaces;
 }
 
-Result<std::vector<Interface>> list_interfaces(Rtnetlink& route) {
-  return Rtnetlink::repeat_dump<std::vector<Interface>>([&](std::vector<Interface>& list) {
+Result<std::vector<Interface>> list_interfaces(Netlink& route) {
+  return Netlink::repeat_dump<std::vector<Interface>>([&](std::vector<Interface>& list) {
     return route.dump(RTM_GETLINK, ifinfomsg{}, [&list](nlmsghdr* header) {
       std::array<nlattr*, IFLA_IFNAME + 1> attributes{};
       if (nlmsg_parse(header, sizeof(ifinfomsg), attributes.data(), IFLA_IFNAME, nullptr) < 0) return;
@@ -73,8 +73,8 @@ Result<std::vector<Interface>> list_interfaces(Rtnetlink& route) {
 }
 
 // Where filters can be on a device: both sides of clsact, the one of ingress, and classful qdiscs.
-Result<std::multimap<int, std::uint32_t>> list_filter_parents(Rtnetlink& route) {
-  return Rtnetlink::repeat_dump<std::multimap<int, std::uint32_t>>([&](std::multimap<int, std::uint32_t>& parents) {
+Result<std::multimap<int, std::uint32_t>> list_filter_parents(Netlink& route) {
+  return Netlink::repeat_dump<std::multimap<int, std::uint32_t>>([&](std::multimap<int, std::uint32_t>& parents) {
     return route.dump(RTM_GETQDISC, tcmsg{}, [&parents](nlmsghdr* header) {
       const auto* qdisc = static_cast<const tcmsg*>(nlmsg_data(header));
       if (qdisc->tcm_parent == TC_H_CLSACT) {  // the same number as TC_H_INGRESS
@@ -94,7 +94,7 @@ class NamespaceScan {
       : scope_(scope), tagged_(tagged), name_(std::move(name)), items_(items) {}
 
   void run() {
-    auto route = Rtnetlink::open();
+    auto route = Netlink::open();
     if (!route) return add_unchecked(items_, name_, route.error());
     const auto interfaces = list_interfaces(*route);
     if (!interfaces) return add_unchecked(items_, "interfaces in " + name_, interfaces.error());
@@ -147,7 +147,7 @@ class NamespaceScan {
     }
   }
 
-  void check_filters(Rtnetlink& route, const Interface& interface, std::uint32_t parent) {
+  void check_filters(Netlink& route, const Interface& interface, std::uint32_t parent) {
     const auto filters = list_tc_filters(route, static_cast<unsigned>(interface.index), parent);
     if (!filters) return add_unchecked(items_, "filters of " + place(interface), filters.error());
     const std::string prefix = bpf_name_prefix(scope_.instance);

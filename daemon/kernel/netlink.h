@@ -1,5 +1,5 @@
-// Rtnetlink: a route netlink socket (libnl) for dumps that kernel and residue share. One thread; belongs to the network
-// namespace of the thread that opened it, so it must not outlive what is done there.
+// Netlink: a netlink socket (libnl), and the dumps that are made by it. One thread; belongs to the network namespace of
+// the thread that opened it, so it must not outlive what is done there.
 #pragma once
 
 #include <linux/rtnetlink.h>
@@ -13,18 +13,20 @@
 
 namespace chaos {
 
-class Rtnetlink {
+class Netlink {
  public:
-  /// Error: kInternal.
-  static Result<Rtnetlink> open() {
-    Rtnetlink route;
-    route.socket_.reset(nl_socket_alloc());
-    if (!route.socket_) return fail(Errc::kInternal, "netlink socket: out of memory");
-    if (const int code = nl_connect(route.socket_.get(), NETLINK_ROUTE); code < 0) {
+  /// `family`: as netlink(7). Error: kInternal.
+  static Result<Netlink> open(int family = NETLINK_ROUTE) {
+    Netlink netlink;
+    netlink.socket_.reset(nl_socket_alloc());
+    if (!netlink.socket_) return fail(Errc::kInternal, "netlink socket: out of memory");
+    if (const int code = nl_connect(netlink.socket_.get(), family); code < 0) {
       return fail(Errc::kInternal, std::string("netlink socket: ") + nl_geterror(code));
     }
-    return route;
+    return netlink;
   }
+  /// For libnl's own functions.
+  [[nodiscard]] nl_sock* get() const { return socket_.get(); }
 
   /// Sends a dump request and calls `use(nlmsghdr*)` for each answer.
   template <class Header, class Use>
