@@ -22,9 +22,10 @@
 #define CHAOS_MAX_UIDS 1024
 #define CHAOS_MAX_CGROUP_LEVELS 32 /* below the root; a target may not lie deeper */
 #define CHAOS_MAX_PROTECTED_FLOWS 1024
-#define CHAOS_MAX_LINES 64    /* delay lines: one for each network namespace that needs one */
-#define CHAOS_LINE_MARKS 4096 /* packets on their way from a line to a device's ingress, at most */
-#define CHAOS_CB_WORD 4	      /* which word of skb->cb carries slot and direction into the classifier */
+#define CHAOS_MAX_LINES 64	 /* delay lines: one for each network namespace that needs one */
+#define CHAOS_LINE_MARKS 4096	 /* packets on their way from a line to a device's ingress, at most */
+#define CHAOS_LINE_TYPE_SHIFT 32 /* in what a mark stands for: the packet's type, above its own mark */
+#define CHAOS_CB_WORD 4		 /* which word of skb->cb carries slot and direction into the classifier */
 #define CHAOS_NO_DEADLINE (~0ULL)
 
 enum chaos_direction { CHAOS_EGRESS = 0, CHAOS_INGRESS = 1 };
@@ -194,7 +195,8 @@ struct chaos_line_header {
 	__u32 magic;   /* CHAOS_LINE_MAGIC; on its way to the TAP: 0 when nothing is */
 	__u32 ifindex; /* where it was taken */
 	__u16 tagged;  /* four bytes of VLAN tag follow here */
-	__u16 direction;
+	__u8 direction;
+	__u8 packet_type; /* PACKET_HOST and its like: to whom the frame is addressed */
 	__u32 mark;
 	__u64 faults;	/* that hold it */
 	__u64 flow;	/* hash, never 0 */

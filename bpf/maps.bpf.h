@@ -24,7 +24,7 @@ CHAOS_ARRAY(protected_ports, __u64, CHAOS_PROTECTED_WORDS);
 CHAOS_ARRAY(flow_lines, struct chaos_flow_line, CHAOS_FLOW_LINES);
 
 CHAOS_ARRAY(lines, struct chaos_line, CHAOS_MAX_LINES);
-CHAOS_ARRAY(line_marks, __u64, CHAOS_LINE_MARKS); /* what they stand for */
+CHAOS_ARRAY(line_marks, __u64, CHAOS_LINE_MARKS); /* what they stand for: mark and type */
 
 /* From the classifier to the program on a line's TAP, which runs next on the same CPU. */
 struct {

@@ -7,6 +7,8 @@
 #include "packet.bpf.h"
 #include <bpf/bpf_core_read.h>
 
+#define CHAOS_NO_UID (~0U)
+
 static __always_inline __u64 mask_at(void *array, __u32 index)
 {
 	__u64 *mask = bpf_map_lookup_elem(array, &index);
@@ -18,8 +20,26 @@ struct ns_common {
 	__u32 inum;
 } __attribute__((preserve_access_index));
 
+struct uid_gid_extent {
+	__u32 first;
+	__u32 lower_first;
+	__u32 count;
+} __attribute__((preserve_access_index));
+
+#define CHAOS_UID_EXTENTS 5 /* UID_GID_MAP_MAX_BASE_EXTENTS; a map with more keeps them elsewhere */
+
+struct uid_gid_map {
+	struct uid_gid_extent extent[CHAOS_UID_EXTENTS];
+	__u32 nr_extents;
+} __attribute__((preserve_access_index));
+
+struct user_namespace {
+	struct uid_gid_map uid_map;
+} __attribute__((preserve_access_index));
+
 struct net {
 	struct ns_common ns;
+	struct user_namespace *user_ns;
 } __attribute__((preserve_access_index));
 
 typedef struct {
@@ -30,20 +50,60 @@ struct sock_common {
 	possible_net_t skc_net;
 } __attribute__((preserve_access_index));
 
-struct sock {
-	struct sock_common __sk_common;
+typedef struct {
+	__u32 val;
+} __attribute__((preserve_access_index)) kuid_t;
+
+struct cgroup;
+
+struct sock_cgroup_data {
+	struct cgroup *cgroup;
 } __attribute__((preserve_access_index));
 
-/* Inode of the network namespace of a full socket. There is no helper for it that all hooks have: bpf_get_netns_cookie
- * came to cgroup_skb with 6.15. The verifier does no arithmetic on a socket's pointer, and asks nothing about a number
- * that was read from memory, be it the stack. */
-static __always_inline __u32 socket_netns(struct bpf_sock *sk)
+struct sock {
+	struct sock_common __sk_common;
+	kuid_t sk_uid;
+	struct sock_cgroup_data sk_cgrp_data;
+} __attribute__((preserve_access_index));
+
+/* The verifier does no arithmetic on a socket's pointer, and asks nothing about a number that was read from memory, be
+ * it the stack. */
+static __always_inline struct sock *number_of(struct bpf_sock *sk)
 {
 	struct sock *number;
 
-	if (bpf_probe_read_kernel(&number, sizeof(number), &sk))
-		return 0;
-	return BPF_CORE_READ(number, __sk_common.skc_net.net, ns.inum);
+	return bpf_probe_read_kernel(&number, sizeof(number), &sk) ? NULL : number;
+}
+
+/* Inode of the network namespace of a full socket. There is no helper for it that all hooks have: bpf_get_netns_cookie
+ * came to cgroup_skb with 6.15. */
+static __always_inline __u32 socket_netns(struct bpf_sock *sk)
+{
+	struct sock *number = number_of(sk);
+
+	return number ? BPF_CORE_READ(number, __sk_common.skc_net.net, ns.inum) : 0;
+}
+
+/* The user of a full socket, as bpf_get_socket_uid() says it: told by the user namespace that owns the socket's network
+ * namespace. Nobody's number where that has none for it. */
+static __always_inline __u32 socket_uid(struct bpf_sock *sk)
+{
+	struct sock *number = number_of(sk);
+	struct user_namespace *users;
+	__u32 uid, extents;
+
+	if (!number)
+		return CHAOS_NO_UID;
+	uid = BPF_CORE_READ(number, sk_uid.val);
+	users = BPF_CORE_READ(number, __sk_common.skc_net.net, user_ns);
+	extents = BPF_CORE_READ(users, uid_map.nr_extents);
+	for (__u32 i = 0; i < CHAOS_UID_EXTENTS && i < extents && extents <= CHAOS_UID_EXTENTS; i++) {
+		__u32 from = BPF_CORE_READ(users, uid_map.extent[i].lower_first);
+
+		if (uid - from < BPF_CORE_READ(users, uid_map.extent[i].count))
+			return uid - from + BPF_CORE_READ(users, uid_map.extent[i].first);
+	}
+	return CHAOS_NO_UID;
 }
 
 /* Faults that are narrowed to this user, anywhere or in the network namespace of this full socket. */

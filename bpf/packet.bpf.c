@@ -9,6 +9,7 @@
 #include "match.bpf.h"
 #include "packet.bpf.h"
 #include "protected.bpf.h"
+#include "receiver.bpf.h"
 
 /* Faults that are narrowed to the cgroups of the socket that sends this packet. A socket's cgroup is the one that it
  * was made in; packets without a full socket (forwarded ones, resets, TIME_WAIT) have none. */
@@ -170,7 +171,8 @@ static __always_inline int hand_over(struct __sk_buff *skb, const struct chaos_s
 		return CHAOS_PASS_ON;
 	next->magic = CHAOS_LINE_MAGIC;
 	next->ifindex = skb->ifindex;
-	next->direction = (__u16)w->direction;
+	next->direction = (__u8)w->direction;
+	next->packet_type = (__u8)skb->pkt_type;
 	next->mark = skb->mark;
 	next->faults = w->held;
 	next->flow = w->flow ?: flow_hash(&w->packet) ?: 1;
@@ -181,7 +183,7 @@ static __always_inline int hand_over(struct __sk_buff *skb, const struct chaos_s
 }
 
 /* A packet that a line has let go passes its device once more. On egress nobody can forge where it comes from; on
- * ingress that is lost, and a mark says it instead, for which it gets back the one that it had. */
+ * ingress that is lost, and a mark says it instead, for which it gets back the one that it had, and its type. */
 static __always_inline bool comes_from_line(struct __sk_buff *skb, const struct chaos_control *control,
 					    const struct chaos_slot *slot, __u32 direction)
 {
@@ -195,10 +197,15 @@ static __always_inline bool comes_from_line(struct __sk_buff *skb, const struct 
 	}
 	__u32 number = skb->mark ^ control->line_secret;
 	__u64 *mark = number < CHAOS_LINE_MARKS ? bpf_map_lookup_elem(&line_marks, &number) : NULL;
+	__u32 type;
 
 	if (!mark)
 		return false;
 	skb->mark = (__u32)*mark;
+	/* It was found out anew, by the address of this device alone: a bridge's ports have others. */
+	type = *mark >> CHAOS_LINE_TYPE_SHIFT;
+	if (skb->pkt_type != type)
+		bpf_skb_change_type(skb, type);
 	return true;
 }
 
@@ -215,6 +222,8 @@ static __always_inline void classify(struct __sk_buff *skb, const struct chaos_s
 {
 	const struct chaos_rules *page = gate_open();
 	__u32 direction = where & 1;
+	/* A device's arrivals have no socket yet; one is looked for when nothing else speaks against the packet. */
+	bool arrives = direction == CHAOS_INGRESS && view == AT_DEVICE;
 	struct chaos_tally *own;
 	__u64 mask;
 
@@ -228,12 +237,15 @@ static __always_inline void classify(struct __sk_buff *skb, const struct chaos_s
 	if (own)
 		own->seen_backwards[CHAOS_SEEN_AT(where & (CHAOS_MAX_SLOTS * 2 - 1))]++;
 
-	mask = match_socket(skb, &page->control, view, mask);
+	if (!arrives)
+		mask = match_socket(skb, &page->control, view, mask);
 	if (!mask)
 		return;
 	__builtin_memset(w, 0, sizeof(*w));
 	parse_packet(skb, slot->l2_len, &w->packet);
 	mask = match(page, &w->packet, direction, mask);
+	if (arrives && mask & ~(page->control.any_socket & page->control.any_uid))
+		mask = match_receiver(skb, &w->packet, mask);
 	w->direction = direction;
 	w->segments = skb->gso_segs ?: 1;
 	for (int i = 0; i < CHAOS_MAX_FAULTS && mask; i++) {

@@ -21,6 +21,7 @@ extern "C" {  // the header of glibc 2.36 has no __BEGIN_DECLS
 #include "base/units.h"
 #include "ctl/json_text.h"
 #include "ctl/local.h"
+#include "kernel/processes.h"
 
 namespace chaos::ctl {
 namespace {
@@ -33,19 +34,6 @@ std::string read_file(const std::filesystem::path& path) {
 }
 
 std::filesystem::path proc_file(pid_t pid, std::string_view name) { return fmt::format("/proc/{}/{}", pid, name); }
-
-/// Field 22 of /proc/PID/stat, in clock ticks since boot (proc(5)). The comm in field 2 may hold blanks and brackets.
-std::optional<std::uint64_t> start_time(pid_t pid) {
-  const std::string stat = read_file(proc_file(pid, "stat"));
-  const std::size_t comm_end = stat.rfind(')');
-  if (comm_end == std::string::npos) return std::nullopt;
-  std::istringstream rest(stat.substr(comm_end + 1));
-  std::vector<std::string> fields{std::istream_iterator<std::string>(rest), {}};
-  constexpr std::size_t kStartTime = 22 - 3;  // the first of these is field 3
-  if (fields.size() <= kStartTime) return std::nullopt;
-  const auto ticks = parse_unsigned(fields[kStartTime]);
-  return ticks ? std::optional(*ticks) : std::nullopt;
-}
 
 bool is_chaosd(pid_t pid) {
   std::error_code error;
@@ -77,7 +65,7 @@ Result<RunningDaemon> identify(pid_t pid, std::optional<std::uint64_t> expected_
     if (errno == ESRCH || errno == EINVAL) return fail(Errc::kNotFound, "no such process");
     return fail_errno(fmt::format("open a pidfd of {}", pid));
   }
-  if (expected_start && start_time(pid) != expected_start) {
+  if (expected_start && start_ticks(pid) != expected_start) {
     return fail(Errc::kNotFound, fmt::format("pid {} is another process by now", pid));
   }
   if (!is_chaosd(pid)) return fail(Errc::kNotFound, fmt::format("pid {} is not chaosd", pid));

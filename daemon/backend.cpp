@@ -26,6 +26,7 @@ namespace {
 constexpr std::size_t kHistoryShown = 1000;
 
 bool accounted(const ResidueItem& item, const PacketEngine::Objects& own) {
+  if (item.cls == residue::kDevice) return own.devices.contains(item.id);
   if (item.cls == residue::kQdisc) {
     // "... program N": attached since the look began.
     auto program = parse_unsigned(std::string_view(item.detail).substr(item.detail.rfind(' ') + 1));
@@ -277,6 +278,7 @@ void Daemon::survey_residue(Backend::JsonReply reply) {
     own.links.insert(before.links.begin(), before.links.end());
     own.programs.insert(before.programs.begin(), before.programs.end());
     own.maps.insert(before.maps.begin(), before.maps.end());
+    own.devices.insert(before.devices.begin(), before.devices.end());
     loop_->post([found = std::move(found), own = std::move(own), reply = std::move(reply)]() mutable {
       if (!found) return reply(std::unexpected(found.error()));
       json list = json::array();

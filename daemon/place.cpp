@@ -9,8 +9,8 @@
 
 #include <cstdlib>
 #include <fstream>
-#include <iterator>
-#include <sstream>
+
+#include "kernel/processes.h"
 
 namespace chaos {
 namespace {
@@ -23,17 +23,6 @@ Status make_directory(const std::filesystem::path& path, std::filesystem::perms 
   if (err) return fail(Errc::kInternal, "make directory " + path.string() + ": " + err.message());
   if (made) std::filesystem::permissions(path, mode, err);
   return {};
-}
-
-/// Field 22 of /proc/self/stat: start time in clock ticks since boot (proc(5)); with the pid, an identity.
-std::string own_start_time() {
-  std::ifstream file("/proc/self/stat");
-  const std::string text((std::istreambuf_iterator<char>(file)), {});
-  // comm may hold blanks and parentheses: count from behind the last one.
-  std::istringstream rest(text.substr(text.rfind(')') + 2));
-  std::string field;
-  for (int i = 3; i <= 22; ++i) rest >> field;
-  return field;
 }
 
 std::string socket_path(int fd) {
@@ -78,7 +67,8 @@ Result<Place> Place::take(const Options& options) {
   }
   Place place(std::move(lock));
   std::ofstream file(options.pid_file(), std::ios::trunc);
-  file << getpid() << ' ' << own_start_time() << '\n';
+  // With its start, the number of a process is an identity.
+  file << getpid() << ' ' << start_ticks(getpid()).value_or(0) << '\n';
   file.close();
   if (!file) return fail(Errc::kInternal, "write " + options.pid_file().string());
   place.pid_file_ = options.pid_file();

@@ -40,8 +40,16 @@ inline constexpr std::string_view kDefaultInstance = "default";
   return "chaos_" + instance_tag(instance) + "_";
 }
 
-/// Names of network devices begin with this: "chTAG" (6 of the 15 characters).
-[[nodiscard]] inline std::string device_name_prefix(std::string_view instance) { return "ch" + instance_tag(instance); }
+/// Names of network devices begin with this, those of any instance: no scenario is aimed at one.
+inline constexpr std::string_view kDevicePrefix = "chaosd-";
+
+/// Names of one instance's network devices begin with this: "chaosd-TAG-" (12 of the 15 characters).
+[[nodiscard]] inline std::string device_name_prefix_of_tag(std::string_view tag) {
+  return std::string(kDevicePrefix) + std::string(tag) + "-";
+}
+[[nodiscard]] inline std::string device_name_prefix(std::string_view instance) {
+  return device_name_prefix_of_tag(instance_tag(instance));
+}
 
 /// Names of cgroups and pins: "chaosd-INSTANCE", alone or followed by a dot.
 [[nodiscard]] inline std::string instance_path_name(std::string_view instance) {

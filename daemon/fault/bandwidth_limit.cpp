@@ -63,6 +63,7 @@ const FaultKind kBandwidthLimit{
              .ownership = Ownership::kFileDescriptor,
              .targets = {.interface = true, .netns = true, .sockets = true, .filters = true},
              .features = kFeatures,
+             .holds_packets = true,
              .refine = refine_held},
     .prepare = prepare,
 };

@@ -2,35 +2,41 @@
 
 #include <fmt/format.h>
 
+#include <netinet/in.h>
+
 #include <algorithm>
 
 #include "fault/packet_fault.h"
+#include "plan/line_places.h"
 
 namespace chaos {
 namespace {
 
-/// Why packets cannot be held there; empty: they can.
-std::string why_not(const Interface& interface) {
-  if (interface.loopback) {
-    // KERNEL.md: two settings of the host and a program that changes the packet type would do it.
-    return "a delay line cannot give back what the host sends to itself: the route that came with the packet is lost";
+/// What arrives is held for the socket that it would come to: not all protocols have one.
+Status check_receivers(Plan& plan) {
+  const NetFilter& filter = plan.filter;
+  if (filter.direction == Direction::kEgress || (!plan.reach.owners && filter.uids.empty())) return {};
+  const auto found = [](std::uint8_t protocol) { return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP; };
+  if (filter.direction == Direction::kIngress && !filter.protocols.empty() &&
+      std::ranges::none_of(filter.protocols, found)) {
+    return fail(Errc::kInvalid, "whose sockets such packets arrive for cannot be told at an interface",
+                "target.protocol", "tcp or udp with direction=ingress and a target by socket",
+                "aim at the interface or the network namespace, or at direction=egress");
   }
-  if (interface.l2_len() == 0) return "it has no Ethernet header, which a delay line needs";
+  plan.reach.notes.emplace_back(
+      "what arrives is held if a TCP or UDP socket of the target's is found for it; other protocols (ping, ICMP "
+      "errors), multicast and later fragments have none and are not held on their way in");
   return {};
 }
 
 }  // namespace
 
 Status refine_held(Plan& plan) {
-  if (plan.reach.owners && plan.reach.owners->ingress) {
-    return fail(Errc::kInvalid, fmt::format("what arrives for {} cannot be held", plan.reach.owners->name),
-                "target.direction", "direction=egress with a target by socket",
-                "add direction=egress: what the target sends is held, and so is every answer to it that much later");
-  }
+  if (Status status = check_receivers(plan); !status) return status;
   const bool named = plan.request.target.contains("interface");
   for (PlannedNetwork& network : plan.reach.networks) {
     for (const PlannedInterface& planned : network.interfaces) {
-      const std::string reason = why_not(planned.interface);
+      const std::string reason = why_no_line(planned.interface);
       if (reason.empty()) continue;
       if (named) {
         return fail(Errc::kUnsupported, fmt::format("packets cannot be held at {}: {}", planned.interface.name, reason),
@@ -38,7 +44,7 @@ Status refine_held(Plan& plan) {
       }
       plan.reach.notes.push_back(fmt::format("{} is left out: {}", planned.interface.name, reason));
     }
-    std::erase_if(network.interfaces, [](const PlannedInterface& p) { return !why_not(p.interface).empty(); });
+    std::erase_if(network.interfaces, [](const PlannedInterface& p) { return !why_no_line(p.interface).empty(); });
   }
   const bool nowhere = std::ranges::all_of(plan.reach.networks,
                                            [](const PlannedNetwork& network) { return network.interfaces.empty(); });

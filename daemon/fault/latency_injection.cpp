@@ -190,6 +190,7 @@ const FaultKind kLatencyInjection{
              .ownership = Ownership::kFileDescriptor,
              .targets = {.interface = true, .netns = true, .sockets = true, .filters = true},
              .features = kFeatures,
+             .holds_packets = true,
              .refine = refine},
     .prepare = prepare,
 };

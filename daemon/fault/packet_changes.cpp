@@ -67,6 +67,7 @@ const FaultKind kPacketDuplication{
              .ownership = Ownership::kFileDescriptor,
              .targets = {.interface = true, .netns = true, .sockets = true, .filters = true},
              .features = kFeatures,
+             .holds_packets = true,
              .refine = refine_held},
     .prepare = prepare_duplication,
 };
@@ -78,6 +79,7 @@ const FaultKind kPacketCorruption{
              .ownership = Ownership::kFileDescriptor,
              .targets = {.interface = true, .netns = true, .sockets = true, .filters = true},
              .features = kFeatures,
+             .holds_packets = true,
              .refine = refine_corruption},
     .prepare = prepare_corruption,
 };

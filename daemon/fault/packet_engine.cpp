@@ -259,7 +259,8 @@ Status PacketEngine::follow(unsigned fault, Reach reach) {
     return std::ranges::none_of(reach.networks, [&](const PlannedNetwork& network) {
       return network.netns->inode() == slot.place.netns &&
              std::ranges::any_of(network.interfaces, [&](const PlannedInterface& planned) {
-               return planned.interface.ifindex == slot.place.ifindex;
+               return planned.interface.ifindex == slot.place.ifindex &&
+                      (direction == CHAOS_EGRESS ? planned.egress : planned.ingress);
              });
     });
   });
@@ -469,6 +470,7 @@ PacketEngine::Objects PacketEngine::objects() const {
   objects.links.insert(lines.links.begin(), lines.links.end());
   objects.programs.insert(lines.programs.begin(), lines.programs.end());
   objects.maps.insert(lines.maps.begin(), lines.maps.end());
+  objects.devices.insert(lines.devices.begin(), lines.devices.end());
   const std::scoped_lock lock(mutex_);
   for (const auto& [number, slot] : slots_) {
     for (const auto& hook : slot->hooks) {

@@ -72,6 +72,7 @@ class PacketEngine {
   /// What this engine accounts for, for residue.
   struct Objects {
     std::set<std::uint32_t> links, programs, maps;
+    std::set<std::string> devices;
   };
   [[nodiscard]] Objects objects() const;
 

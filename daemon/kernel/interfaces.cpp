@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <string_view>
 
 #include "kernel/netlink.h"
 
@@ -23,6 +24,18 @@ using Cache = std::unique_ptr<nl_cache, CacheDeleter>;
 
 std::unexpected<Error> fail_netlink(const char* what, int err) {
   return fail(Errc::kInternal, std::string(what) + ": " + nl_geterror(err));
+}
+
+/// A VRF is a table of routes: what arrives at its interfaces is delivered there.
+bool is_port(nl_cache* all, rtnl_link* link) {
+  const int master = rtnl_link_get_master(link);
+  if (master == 0) return false;
+  rtnl_link* found = rtnl_link_get(all, master);
+  if (found == nullptr) return true;
+  const char* type = rtnl_link_get_type(found);
+  const bool vrf = type != nullptr && std::string_view(type) == "vrf";
+  rtnl_link_put(found);
+  return !vrf;
 }
 
 }  // namespace
@@ -42,7 +55,8 @@ Result<std::vector<Interface>> list_interfaces() {
     auto* link = reinterpret_cast<rtnl_link*>(object);
     const unsigned flags = rtnl_link_get_flags(link);
     interfaces.push_back({static_cast<unsigned>(rtnl_link_get_ifindex(link)), rtnl_link_get_name(link),
-                          rtnl_link_get_arptype(link), (flags & IFF_LOOPBACK) != 0, (flags & IFF_UP) != 0});
+                          rtnl_link_get_arptype(link), (flags & IFF_LOOPBACK) != 0, (flags & IFF_UP) != 0,
+                          is_port(cache.get(), link)});
   }
   std::ranges::sort(interfaces, {}, &Interface::ifindex);
   return interfaces;

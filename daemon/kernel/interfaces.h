@@ -17,6 +17,7 @@ struct Interface {
   unsigned arp_type = 0;  ///< ARPHRD_*
   bool loopback = false;
   bool up = false;
+  bool port = false;  ///< of a bridge, a bond or their like: what arrives goes on to that interface
 
   /// Length of the link-layer header that skbs carry at tc: 14 for Ethernet and loopback, 0 for layer-3 devices.
   [[nodiscard]] std::uint8_t l2_len() const;

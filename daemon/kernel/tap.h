@@ -14,9 +14,6 @@
 
 namespace chaos {
 
-/// What names of delay lines' devices begin with, those of any chaosd: no scenario is aimed at one.
-constexpr std::string_view kLinePrefix = "chaosd-";
-
 /// Frames that wait for user space, at most: what a burst of some ms brings.
 constexpr unsigned kTapQueue = 16384;
 

@@ -356,7 +356,7 @@ bool DelayLine::write_once(const Frame& frame) {
   way.queue = header.queue;
   if (header.direction == CHAOS_INGRESS) {
     const std::uint32_t place = marks_++ % CHAOS_LINE_MARKS;
-    maps_.line_mark(place) = header.mark;
+    maps_.line_mark(place) = header.mark | std::uint64_t{header.packet_type} << CHAOS_LINE_TYPE_SHIFT;
     way.mark = maps_.control().line_secret | place;
   }
   const std::span<const unsigned char> image = frame.write_image();

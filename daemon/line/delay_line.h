@@ -42,6 +42,7 @@ class DelayLine {
 
   [[nodiscard]] unsigned number() const { return number_; }
   [[nodiscard]] unsigned ifindex() const { return tap_.ifindex(); }
+  [[nodiscard]] const std::string& device() const { return tap_.name(); }
   [[nodiscard]] const LinePrograms& programs() const { return programs_; }
 
   /// Before the fault is active. Blocks for a moment.

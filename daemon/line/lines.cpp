@@ -4,6 +4,8 @@
 #include <ctime>
 #include <random>
 
+#include "base/instance.h"
+
 namespace chaos {
 namespace {
 
@@ -55,7 +57,7 @@ Result<Lines::Place> Lines::join(unsigned fault, const Netns& netns) {
   }
   auto line = DelayLine::create({.maps = maps_,
                                  .memory = memory_,
-                                 .name = std::string(kLinePrefix) + tag_ + "-" + std::to_string(number),
+                                 .name = device_name_prefix_of_tag(tag_) + std::to_string(number),
                                  .number = number,
                                  .classic = classic_},
                                 netns);
@@ -107,6 +109,7 @@ Lines::Objects Lines::objects() const {
     std::ranges::copy(programs.link_ids(), std::back_inserter(all.links));
     std::ranges::copy(programs.program_ids(), std::back_inserter(all.programs));
     std::ranges::copy(programs.map_ids(), std::back_inserter(all.maps));
+    all.devices.push_back(entry.line->device());
   }
   return all;
 }

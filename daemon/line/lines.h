@@ -42,9 +42,10 @@ class Lines {
   /// Null if it holds nothing.
   [[nodiscard]] std::shared_ptr<const LineFault> figures(unsigned fault) const;
 
-  /// What it accounts for, for residue: links, programs, maps.
+  /// What it accounts for, for residue: links, programs, maps, names of devices.
   struct Objects {
     std::vector<std::uint32_t> links, programs, maps;
+    std::vector<std::string> devices;
   };
   [[nodiscard]] Objects objects() const;
 

@@ -53,6 +53,8 @@ struct KindSpec {
   Ownership ownership;
   TargetSupport targets;
   std::span<const std::string_view> features;  ///< names in the feature table that must work here
+  /// What it takes it holds in delay lines, which begin and end at interfaces: see line_places.h.
+  bool holds_packets = false;
   /// The kind's own word on a plan whose target is resolved: may narrow its filter and add notes. Null: none.
   Status (*refine)(Plan& plan) = nullptr;
 };

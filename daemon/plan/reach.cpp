@@ -9,7 +9,8 @@
 #include <set>
 
 #include "base/contains.h"
-#include "kernel/tap.h"
+#include "base/instance.h"
+#include "plan/line_places.h"
 
 namespace chaos {
 namespace {
@@ -73,7 +74,7 @@ Result<std::vector<PlannedInterface>> find_interfaces(const Netns& netns, const 
   std::vector<PlannedInterface> found;
   for (const Interface& interface : *all) {
     if (!names.empty() && !contains(names, interface.name)) continue;
-    if (names.empty() && interface.name.starts_with(kLinePrefix)) continue;
+    if (names.empty() && interface.name.starts_with(kDevicePrefix)) continue;
     found.push_back({.interface = interface, .host_default_route = routed->contains(interface.ifindex)});
   }
   for (const std::string& name : names) {
@@ -130,11 +131,32 @@ const char* note_of(OwnedBy by) {
   return "a socket belongs to the user who made it, or to whom fchown(2) gave it, and to the namespace it was made in";
 }
 
+/// Where packets of sockets are held: at interfaces, both ways, and each on its way once.
+void choose_line_places(std::vector<PlannedInterface>& interfaces, Direction direction, bool named,
+                        std::vector<std::string>& notes) {
+  for (PlannedInterface& planned : interfaces) {
+    const std::string reason = why_no_line(planned.interface);
+    // One that was asked for by its name is refused, and not left out.
+    if (!reason.empty() && !named) {
+      planned.egress = false;
+      notes.push_back(fmt::format("{} is left out: {}", planned.interface.name, reason));
+      continue;
+    }
+    planned.egress = direction != Direction::kIngress;
+    planned.ingress = direction != Direction::kEgress;
+    const std::string elsewhere = why_no_receiver(planned.interface);
+    if (!planned.ingress || elsewhere.empty()) continue;
+    planned.ingress = false;
+    notes.push_back(fmt::format("{}: {}", planned.interface.name, elsewhere));
+  }
+  std::erase_if(interfaces, [](const PlannedInterface& planned) { return !planned.egress && !planned.ingress; });
+}
+
 /// A reach of owners: the interfaces of all namespaces that they live in, or of the one that the target names.
-Result<Reach> reach_of_owners(SocketOwners owners, const TargetKeys& target, const NetFilter& filter,
-                              const std::vector<Process>& processes) {
+Result<Reach> reach_of_owners(const KindSpec& kind, SocketOwners owners, const TargetKeys& target,
+                              const NetFilter& filter, const std::vector<Process>& processes) {
   std::ranges::sort(owners.members);
-  owners.ingress = filter.direction != Direction::kEgress;
+  owners.ingress = filter.direction != Direction::kEgress && !kind.holds_packets;
   Reach reach;
   std::vector<std::shared_ptr<const Netns>> namespaces = namespaces_of(owners.members, processes);
   if (target.contains("netns")) {
@@ -144,10 +166,11 @@ Result<Reach> reach_of_owners(SocketOwners owners, const TargetKeys& target, con
   }
   const auto names = target.find("interface");
   for (auto& netns : namespaces) {
-    if (filter.direction == Direction::kIngress) break;
+    if (filter.direction == Direction::kIngress && !kind.holds_packets) break;
     auto interfaces = find_interfaces(*netns, names == target.end() ? std::vector<std::string>{} : names->second);
     if (!interfaces) return std::unexpected(interfaces.error());
     for (PlannedInterface& planned : *interfaces) planned.egress = true;
+    if (kind.holds_packets) choose_line_places(*interfaces, filter.direction, names != target.end(), reach.notes);
     reach.networks.push_back({std::move(netns), std::move(*interfaces)});
   }
   reach.notes.emplace_back(note_of(owners.by));
@@ -158,8 +181,9 @@ Result<Reach> reach_of_owners(SocketOwners owners, const TargetKeys& target, con
   return reach;
 }
 
-Result<Reach> reach_of_sockets(const TargetKeys& target, const std::string& key, const NetFilter& filter,
-                               const ServiceConfigs& services, const std::vector<Process>& processes) {
+Result<Reach> reach_of_sockets(const KindSpec& kind, const TargetKeys& target, const std::string& key,
+                               const NetFilter& filter, const ServiceConfigs& services,
+                               const std::vector<Process>& processes) {
   auto owners = find_owners(target, key, services, processes);
   if (!owners) return std::unexpected(owners.error());
   const auto comms = target.find("comm");
@@ -170,23 +194,25 @@ Result<Reach> reach_of_sockets(const TargetKeys& target, const std::string& key,
     if (!owners) return std::unexpected(owners.error());
   }
   // What they receive is seen at their cgroup, in whatever namespace.
-  if (target.contains("netns") && filter.direction != Direction::kEgress) {
+  if (target.contains("netns") && filter.direction != Direction::kEgress && !kind.holds_packets) {
     return fail(Errc::kInvalid, fmt::format("what arrives for {} cannot be told by its namespace", owners->name),
                 "target.netns", "direction=egress beside such a target", "add direction=egress, or leave netns out");
   }
-  return reach_of_owners(std::move(*owners), target, filter, processes);
+  return reach_of_owners(kind, std::move(*owners), target, filter, processes);
 }
 
-/// What arrives at an interface has no socket yet: only what is sent can be told by its owner.
-Status check_egress(const NetFilter& filter, const std::string& key) {
-  if (filter.direction == Direction::kEgress) return {};
+/// What arrives at an interface has no socket yet: only what is sent can be told by its owner. Kinds that hold packets
+/// have the one looked up that they would come to.
+Status check_egress(const KindSpec& kind, const NetFilter& filter, const std::string& key) {
+  if (filter.direction == Direction::kEgress || kind.holds_packets) return {};
   return fail(Errc::kInvalid, fmt::format("what arrives at an interface belongs to no {} yet", key), "target." + key,
               "direction=egress with such a target", "add direction=egress, or leave the interface out");
 }
 
 /// Processes by name in a namespace.
-Result<Reach> reach_of_comm(const TargetKeys& target, const NetFilter& filter, const std::vector<Process>& processes) {
-  if (Status status = target.contains("interface") ? check_egress(filter, "comm") : Status(); !status) {
+Result<Reach> reach_of_comm(const KindSpec& kind, const TargetKeys& target, const NetFilter& filter,
+                            const std::vector<Process>& processes) {
+  if (Status status = target.contains("interface") ? check_egress(kind, filter, "comm") : Status(); !status) {
     return std::unexpected(status.error());
   }
   const auto netns = open_netns(target);
@@ -196,16 +222,17 @@ Result<Reach> reach_of_comm(const TargetKeys& target, const NetFilter& filter, c
       target.at("comm"), fmt::format("network namespace {}", inode),
       [inode](const Process& p) { return p.netns == inode; }, processes);
   if (!owners) return std::unexpected(owners.error());
-  return reach_of_owners(std::move(*owners), target, filter, processes);
+  return reach_of_owners(kind, std::move(*owners), target, filter, processes);
 }
 
 /// Users in a namespace, on all its interfaces.
-Result<Reach> reach_of_users(const TargetKeys& target, const NetFilter& filter, const std::vector<Process>& processes) {
+Result<Reach> reach_of_users(const KindSpec& kind, const TargetKeys& target, const NetFilter& filter,
+                             const std::vector<Process>& processes) {
   const auto netns = open_netns(target);
   if (!netns) return std::unexpected(netns.error());
   auto owners = owners_by_user(filter.uids, (*netns)->inode(), processes);
   if (!owners) return std::unexpected(owners.error());
-  return reach_of_owners(std::move(*owners), target, filter, processes);
+  return reach_of_owners(kind, std::move(*owners), target, filter, processes);
 }
 
 Result<Reach> reach_of_network(const TargetKeys& target, const NetFilter& filter) {
@@ -230,12 +257,12 @@ Result<Reach> find_reach(const KindSpec& kind, const TargetKeys& target, const N
   if (Status status = check_primary(kind, target); !status) return std::unexpected(status.error());
   for (const std::string_view key : kPrimaryKeys) {
     if (key == "interface" || !target.contains(std::string(key))) continue;
-    return reach_of_sockets(target, std::string(key), filter, services, processes);
+    return reach_of_sockets(kind, target, std::string(key), filter, services, processes);
   }
-  if (target.contains("comm")) return reach_of_comm(target, filter, processes);
+  if (target.contains("comm")) return reach_of_comm(kind, target, filter, processes);
   if (filter.uids.empty()) return reach_of_network(target, filter);
-  if (!target.contains("interface")) return reach_of_users(target, filter, processes);
-  if (Status status = check_egress(filter, "uid"); !status) return std::unexpected(status.error());
+  if (!target.contains("interface")) return reach_of_users(kind, target, filter, processes);
+  if (Status status = check_egress(kind, filter, "uid"); !status) return std::unexpected(status.error());
   return reach_of_network(target, filter);
 }
 

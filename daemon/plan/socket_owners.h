@@ -23,8 +23,8 @@ namespace chaos {
 enum class OwnedBy { kCgroup, kProcess, kUser };
 
 /// Narrows a target to the sockets that were made in these cgroups and below them, by these processes and their
-/// descendants, or by users in a network namespace. What they send is seen at the interfaces, what they receive at the
-/// cgroups.
+/// descendants, or by users in a network namespace. What they send is seen at the interfaces; what they receive, at the
+/// cgroups, or, for kinds that hold packets, at the interfaces as well.
 struct SocketOwners {
   std::string name;               ///< "unit nginx.service"
   std::vector<Cgroup> cgroups;    ///< empty: the target does not run at the moment
@@ -37,7 +37,7 @@ struct SocketOwners {
   std::vector<pid_t> members;                   ///< all processes that it is now, ascending
   std::vector<HandedOverSocket> handed_over{};  ///< kCgroup: what they have of others, as far as it was looked for
   bool follow = false;                          ///< it is known by a name, under which it may come back
-  bool ingress = false;                         ///< what arrives is meant as well
+  bool ingress = false;                         ///< what arrives is meant as well, and seen at the cgroups
 };
 
 /// Those of the primary target `key` (service, unit, cgroup, container or pid). Errors: kInvalid with the field,

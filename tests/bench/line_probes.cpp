@@ -7,12 +7,12 @@
 
 #include <array>
 #include <atomic>
-#include <cstring>
 #include <ctime>
 #include <stdexcept>
 #include <thread>
 
 #include "base/unique_fd.h"
+#include "support/received_message.h"
 #include "support/udp.h"
 
 namespace chaos::bench {
@@ -28,24 +28,11 @@ std::int64_t read_clock(clockid_t clock) {
 
 /// When the kernel received the next packet (CLOCK_REALTIME).
 std::int64_t receive_time(const UdpSocket& socket, std::chrono::milliseconds patience) {
-  pollfd waiting{socket.fd(), POLLIN, 0};
-  if (poll(&waiting, 1, static_cast<int>(patience.count())) <= 0) throw std::runtime_error("a probe was lost");
-  std::array<char, 64> data{};
-  alignas(cmsghdr) std::array<char, 256> control{};
-  iovec part{data.data(), data.size()};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  if (recvmsg(socket.fd(), &message, 0) < 0) throw std::runtime_error("receive a probe");
-  for (cmsghdr* item = CMSG_FIRSTHDR(&message); item != nullptr; item = CMSG_NXTHDR(&message, item)) {
-    if (item->cmsg_level != SOL_SOCKET || item->cmsg_type != SO_TIMESTAMPNS) continue;
-    timespec at{};
-    std::memcpy(&at, CMSG_DATA(item), sizeof at);
-    return at.tv_sec * 1'000'000'000LL + at.tv_nsec;
-  }
-  throw std::runtime_error("a probe without a time stamp");
+  const auto message = test::ReceivedMessage::wait(socket.fd(), patience);
+  if (!message) throw std::runtime_error("a probe was lost");
+  const auto at = message->control<timespec>(SOL_SOCKET, SO_TIMESTAMPNS);
+  if (!at) throw std::runtime_error("a probe without a time stamp");
+  return at->tv_sec * 1'000'000'000LL + at->tv_nsec;
 }
 
 double timer_lateness_us(int epoll, std::chrono::nanoseconds delay) {

@@ -1,8 +1,6 @@
 // packet_loss hits its target and nothing else: other ports, protected traffic and other owners' programs. Observers:
 // sockets, AF_PACKET, BPF programs of the test's own.
 #include <arpa/inet.h>
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 #include <gtest/gtest.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -15,6 +13,7 @@
 #include "kernel/bpf_compat.h"
 #include "kernel/features.h"
 #include "loss_support.h"
+#include "support/counting_program.h"
 #include "support/frames.h"
 #include "support/udp.h"
 
@@ -215,55 +214,6 @@ TEST(LossPrecision, LoopbackTrafficIsCountedOnce) {
   EXPECT_EQ(Sums(daemon.stop_scenario(started.at("id"))).matched, 500U);
 }
 
-/// Counts packets in an array map and passes them on: somebody else's program.
-class CountingProgram {
- public:
-  CountingProgram() {
-    map_.reset(bpf_map_create(BPF_MAP_TYPE_ARRAY, "others_count", 4, 8, 1, nullptr));
-    const std::array<bpf_insn, 7> code{{
-        {BPF_LD | BPF_DW | BPF_IMM, BPF_REG_1, BPF_PSEUDO_MAP_VALUE, 0, map_.get()},
-        {0, 0, 0, 0, 0},
-        {BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_2, 0, 0, 1},
-        {BPF_STX | BPF_ATOMIC | BPF_DW, BPF_REG_1, BPF_REG_2, 0, BPF_ADD},
-        {BPF_ALU | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, -1},
-        {BPF_JMP | BPF_EXIT, 0, 0, 0, 0},
-        {},
-    }};
-    program_.reset(bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "others_prog", "GPL", code.data(), 6, nullptr));
-    if (!program_.valid()) throw std::runtime_error("load counting program");
-  }
-  [[nodiscard]] int fd() const { return program_.get(); }
-  [[nodiscard]] std::uint64_t count() const {
-    const std::uint32_t key = 0;
-    std::uint64_t value = 0;
-    bpf_map_lookup_elem(map_.get(), &key, &value);
-    return value;
-  }
-
- private:
-  UniqueFd map_;
-  UniqueFd program_;
-};
-
-/// A classic filter of somebody else's on l0's egress, in the calling thread's namespace.
-void add_others_filter(int program, std::uint32_t priority, bool first) {
-  bpf_tc_hook hook;
-  std::memset(&hook, 0, sizeof(hook));  // libbpf wants the padding to be zero as well
-  hook.sz = sizeof(hook);
-  hook.attach_point = BPF_TC_EGRESS;
-  hook.ifindex = static_cast<int>(if_nametoindex("l0"));
-  if (first) {
-    ASSERT_EQ(bpf_tc_hook_create(&hook), 0);
-  }
-  bpf_tc_opts opts;
-  std::memset(&opts, 0, sizeof(opts));
-  opts.sz = sizeof(opts);
-  opts.prog_fd = program;
-  opts.handle = 1;
-  opts.priority = priority;
-  ASSERT_EQ(bpf_tc_attach(&hook, &opts), 0);
-}
-
 TEST(LossNeighbours, OtherOwnersProgramsStillSeeEveryPacket) {
   const VethPair net("others");
   const Daemon daemon;
@@ -276,12 +226,12 @@ TEST(LossNeighbours, OtherOwnersProgramsStillSeeEveryPacket) {
   UniqueFd link_ahead;
   net.left.run([&] {
     if (tcx) link_behind = std::move(*tcx_link_create(behind.fd(), if_nametoindex("l0"), true));
-    add_others_filter(classic_before.fd(), 1, true);
+    classic_before.attach_classic("l0", Side::kEgress, 1);
   });
   const json started = daemon.run_scenario(total_loss(net, {{"port", 6001}, {"protocol", "udp"}}));
   net.left.run([&] {
     if (tcx) link_ahead = std::move(*tcx_link_create(ahead.fd(), if_nametoindex("l0"), true));
-    add_others_filter(classic_after.fd(), 9, false);
+    classic_after.attach_classic("l0", Side::kEgress, 9);
   });
   std::vector<const CountingProgram*> others{&classic_before, &classic_after};
   if (tcx) others.insert(others.end(), {&behind, &ahead});

@@ -1,7 +1,6 @@
 #include "loss_support.h"
 
 #include <atomic>
-#include <cstdlib>
 #include <fstream>
 #include <functional>
 #include <sstream>
@@ -103,11 +102,6 @@ std::uint64_t softnet_drops() {
 double deviation(std::uint64_t lost, std::uint64_t sent, double p) {
   const auto n = static_cast<double>(sent);
   return (static_cast<double>(lost) - n * p) / std::sqrt(n * p * (1 - p));
-}
-
-bool full_size() {
-  const char* value = std::getenv("CHAOS_TEST_FULL");
-  return value != nullptr && std::string(value) == "1";
 }
 
 }  // namespace chaos::test

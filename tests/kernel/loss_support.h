@@ -11,6 +11,7 @@
 #include "support/cgroup.h"
 #include "support/daemon.h"
 #include "support/net.h"
+#include "support/timings.h"
 
 namespace chaos::test {
 
@@ -51,8 +52,5 @@ std::vector<FlowResult> run_flows(const VethPair& net, const std::vector<FlowSpe
 
 /// Deviation of `lost` of `sent` from probability p, in standard deviations of the binomial.
 double deviation(std::uint64_t lost, std::uint64_t sent, double p);
-
-/// True where the full counts are asked for (CHAOS_TEST_FULL=1).
-bool full_size();
 
 }  // namespace chaos::test

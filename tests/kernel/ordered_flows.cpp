@@ -6,12 +6,15 @@
 #include <array>
 #include <atomic>
 #include <cstring>
+#include <ctime>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
 
+#include "support/received_message.h"
+#include "support/time_scale.h"
 #include "support/udp.h"
 
 namespace chaos::test {
@@ -30,7 +33,7 @@ void receive(const UdpSocket& socket, const OrderedSpec& spec, const std::atomic
   const auto done = [&] {
     if (sending) return false;
     return steady_clock::now() - last >
-           (result.received == spec.packets ? std::chrono::milliseconds(100) : spec.patience);
+           (result.received == spec.packets ? std::chrono::milliseconds(100) : spec.patience * time_scale());
   };
   while (!done()) {
     pollfd waiting{socket.fd(), POLLIN, 0};
@@ -68,6 +71,8 @@ void send(UdpSocket& socket, const OrderedSpec& spec, OrderedResult& result) {
     next += spec.pace * kBurst;
   }
 }
+
+std::int64_t nanoseconds_of(const timespec& time) { return time.tv_sec * 1'000'000'000LL + time.tv_nsec; }
 
 }  // namespace
 
@@ -114,26 +119,30 @@ std::vector<double> one_way_delays(const VethPair& net, std::uint64_t packets, s
       senders.back()->connect("10.77.0.2", kPort);
     }
   });
-  std::vector<steady_clock::time_point> sent(packets);
+  const int on = 1;
+  if (setsockopt(receiver->fd(), SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on) != 0) {
+    throw std::runtime_error("ask for time stamps");
+  }
+  std::vector<std::int64_t> sent(packets);
   std::vector<double> delays;
   std::atomic<bool> sending{true};
   std::thread receiving([&] {
-    std::array<unsigned char, 128> buffer{};
     for (auto last = steady_clock::now(); sending || steady_clock::now() - last < std::chrono::milliseconds(700);) {
-      pollfd waiting{receiver->fd(), POLLIN, 0};
-      if (poll(&waiting, 1, 20) <= 0) continue;
-      while (recv(receiver->fd(), buffer.data(), buffer.size(), MSG_DONTWAIT) >= 8) {
-        std::uint64_t number = 0;
-        std::memcpy(&number, buffer.data(), sizeof number);
-        last = steady_clock::now();
-        if (number < packets) delays.push_back(std::chrono::duration<double, std::milli>(last - sent[number]).count());
-      }
+      const auto message = ReceivedMessage::wait(receiver->fd(), std::chrono::milliseconds(20));
+      if (!message || message->data().size() < 8) continue;
+      std::uint64_t number = 0;
+      std::memcpy(&number, message->data().data(), sizeof number);
+      last = steady_clock::now();
+      const auto at = message->control<timespec>(SOL_SOCKET, SO_TIMESTAMPNS);
+      if (number < packets && at) delays.push_back(static_cast<double>(nanoseconds_of(*at) - sent[number]) / 1e6);
     }
   });
   auto next = steady_clock::now();
   for (std::uint64_t i = 0; i < packets; ++i, next += pace) {
     std::this_thread::sleep_until(next);
-    sent[i] = steady_clock::now();
+    timespec now{};
+    clock_gettime(CLOCK_REALTIME, &now);
+    sent[i] = nanoseconds_of(now);
     std::atomic_thread_fence(std::memory_order_seq_cst);
     (void)senders[i % kFlows]->send_numbers(i, 1);
   }

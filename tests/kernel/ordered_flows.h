@@ -29,8 +29,8 @@ struct OrderedResult {
   std::chrono::nanoseconds span{0};  ///< from the first arrival to the last
 };
 
-/// One-way delays in ms of `packets` datagrams, `pace` apart, over so many flows that those of one are far apart. What
-/// is lost is left out.
+/// One-way delays in ms of `packets` datagrams, `pace` apart, over so many flows that those of one are far apart: from
+/// just before each is sent to when the kernel received it. What is lost is left out.
 std::vector<double> one_way_delays(const VethPair& net, std::uint64_t packets, std::chrono::microseconds pace);
 
 /// From the left host to the right one, all at once.

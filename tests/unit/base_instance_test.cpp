@@ -26,7 +26,7 @@ TEST(Instance, TagIsTheFoldedHashOfTheName) {
 
 TEST(Instance, NamesOfObjectsFitTheKernelsFifteenCharacters) {
   EXPECT_EQ(bpf_name_prefix("a"), "chaos_cd20_");
-  EXPECT_EQ(device_name_prefix("a"), "chcd20");
+  EXPECT_EQ(device_name_prefix("a"), "chaosd-cd20-");
 }
 
 TEST(Instance, MessageOfTheDayOfTheDefaultOneHasThePlainName) {

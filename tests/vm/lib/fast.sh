@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The fast guest: what ctest runs under a label ("kernel" unless asked for another), on another kernel. Commands, names
+# The fast guest: what ctest runs under a label ("kernel" and "guest" unless asked for another), on another kernel. Commands, names
 # and limits are ctest's.
 
 fast_limit_s=${CHAOS_VM_LIMIT:-1200}
