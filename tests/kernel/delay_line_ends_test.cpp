@@ -113,9 +113,15 @@ TEST_F(DelayLine, StoppedWithDropInFlightWhatIsHeldIsDroppedAndCounted) {
   EXPECT_EQ(stopped.body.at("achieved").value("discarded", ""), "100");
 }
 
-/// How long after `blow` the first packet left that came, and none after it was lost, in ms. Sends from before the blow
-/// until some have come, one each 0.2 ms; empty if none comes within 5 s.
-std::optional<double> straight_after(const VethPair& net, const std::function<void()>& blow) {
+/// When the path became straight after a blow, in ms: between the sending of the last packet that was lost and of the
+/// first that came and after which none was lost. Far apart when the sender itself did not run.
+struct Straight {
+  double not_before = 0;
+  double by = 0;
+};
+
+/// Sends from before `blow` until some have come, one each 0.2 ms; empty if none comes within 5 s.
+std::optional<Straight> straight_after(const VethPair& net, const std::function<void()>& blow) {
   constexpr std::size_t kMost = 25'000;
   constexpr std::uint64_t kEnough = 200;
   std::unique_ptr<UdpSocket> sender;
@@ -150,7 +156,10 @@ std::optional<double> straight_after(const VethPair& net, const std::function<vo
   while (first > 0 && seen[first - 1]) --first;
   // The last may still be on their way.
   if (first >= seen.size()) return std::nullopt;
-  return std::chrono::duration<double, std::milli>(sent[first] - struck).count();
+  const auto since = [&](std::size_t number) {
+    return std::chrono::duration<double, std::milli>(sent[number] - struck).count();
+  };
+  return Straight{.not_before = first > 0 ? std::max(since(first - 1), 0.0) : 0, .by = since(first)};
 }
 
 TEST_F(DelayLine, KilledWithPacketsInFlightThePathIsStraightAtOnce) {
@@ -161,7 +170,10 @@ TEST_F(DelayLine, KilledWithPacketsInFlightThePathIsStraightAtOnce) {
   };
   const std::string before = routes();
   Timings times;
-  for (int round = 0; round < by_size(2, 50); ++round) {
+  const std::size_t wanted = by_size(2, 50);
+  // A round in which the observer did not run when it mattered says nothing; so may no more than every second one.
+  std::size_t rounds = 0;
+  for (; times.count() < wanted && rounds < 2 * wanted; ++rounds) {
     if (!daemon_->running()) daemon_->start();
     const std::string id = begin("latency_injection", {{"delay", "60s"}}, "both", {{"protocol", "udp"}});
     const auto held = run_ordered(*net_, {OrderedSpec{.packets = 10'000, .patience = milliseconds(50)}}).front();
@@ -173,10 +185,12 @@ TEST_F(DelayLine, KilledWithPacketsInFlightThePathIsStraightAtOnce) {
     const auto after = straight_after(*net_, [this] { daemon_->signal(SIGKILL); });
     (void)daemon_->wait();
     ASSERT_TRUE(after.has_value()) << "nothing came";
-    times.add(Timings::Milliseconds(*after));
+    if (after->by - after->not_before < 5 * time_scale()) times.add(Timings::Milliseconds(after->by));
     EXPECT_TRUE(eventually([&] { return still_there(objects).empty() && !lines_left(); }));
     EXPECT_EQ(routes(), before);
   }
+  ASSERT_EQ(times.count(), wanted) << "the machine is too busy to observe it";
+  report_figure("kills that were not observed", static_cast<double>(rounds - wanted), "rounds");
   times.report("killed with 10000 packets in flight, until the path is straight");
   if (full_size()) {
     EXPECT_LE(times.percentile(99), 20 * time_scale());
@@ -189,8 +203,8 @@ TEST_F(DelayLine, HungChaosdLosesItsLeaseAndThePathIsStraight) {
   const auto after = straight_after(*net_, [this] { daemon_->signal(SIGSTOP); });
   daemon_->signal(SIGCONT);
   ASSERT_TRUE(after.has_value()) << "nothing came";
-  report_figure("stopped, until the path is straight", *after, "ms");
-  EXPECT_LE(*after, 1300 * time_scale());
+  report_figure("stopped, until the path is straight", after->by, "ms");
+  EXPECT_LE(after->by, 1300 * time_scale());
   EXPECT_EQ(wait_for_end(*daemon_, id).value("end_reason", ""), "lapsed");
   EXPECT_TRUE(eventually([&] { return !lines_left(); }));
   EXPECT_LT(least(round_trips("10.77.0.2")), 100.0 * time_scale());
