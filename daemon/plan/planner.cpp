@@ -91,8 +91,8 @@ std::string mechanism_of(const Plan& plan, bool classic_tc) {
 void describe(Plan& plan, bool classic_tc) {
   PlanSummary& summary = plan.summary;
   const bool journaled = classic_tc && !plan.reach.networks.empty();
-  summary.ownership = to_string(journaled ? Ownership::kJournaled : plan.kind->ownership);
-  summary.mechanism = mechanism_of(plan, classic_tc);
+  summary.ownership = to_string(journaled ? Ownership::kJournaled : plan.ownership);
+  summary.mechanism = plan.reach.processes ? plan.mechanism : mechanism_of(plan, classic_tc);
   summary.parameters = plan.parameters;
   summary.notes = plan.reach.notes;
   for (const PlannedNetwork& network : plan.reach.networks) {
@@ -111,15 +111,18 @@ void describe(Plan& plan, bool classic_tc) {
       if (owners.by == OwnedBy::kCgroup) summary.cgroups.push_back(cgroup.path);
     }
     for (const pid_t pid : owners.members) summary.processes.push_back(std::to_string(pid));
-    if (plan.reach.owners->members.empty())
-      plan.warnings.push_back(plan.reach.owners->name +
-                              " has no processes now: what they send is hit once they are there");
+    if (owners.members.empty()) {
+      plan.warnings.push_back(owners.name + " has no processes now: " +
+                              (plan.reach.processes ? "they are" : "what they send is") + " hit once they are there");
+    }
   }
   for (const Prefix& peer : plan.filter.peers) summary.peers.push_back(peer.str());
   if (!plan.filter.remote_ports.empty() || !plan.filter.local_ports.empty()) {
     summary.notes.emplace_back("later fragments of a datagram carry no ports and never match a port filter");
   }
-  summary.notes.emplace_back("one skb may stand for many wire packets (GSO, GRO); *_segments count wire packets");
+  if (!plan.reach.processes) {
+    summary.notes.emplace_back("one skb may stand for many wire packets (GSO, GRO); *_segments count wire packets");
+  }
   if (!plan.request.severity) {
     summary.notes.push_back(fmt::format("counts as severity {} where severity is limited", plan.severity));
   }
@@ -135,6 +138,7 @@ std::uint64_t random_seed() {
 Result<Plan> make_plan(const KindSpec& kind, const ScenarioRequest& request, const PlanDefaults& defaults) {
   Plan plan;
   plan.kind = &kind;
+  plan.ownership = kind.ownership;
   plan.request = request;
   auto parameters = resolve_parameters(kind, request.parameters, request.severity, defaults.parameters);
   if (!parameters) return std::unexpected(parameters.error());
