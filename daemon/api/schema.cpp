@@ -25,7 +25,7 @@ void put(json& to, const char* name, const std::optional<WallTime>& time) {
 
 json targets_json(const TargetSupport& support) {
   json targets = json::array();
-  if (support.sockets) {
+  if (support.sockets || support.processes) {
     for (const char* key : {"service", "unit", "cgroup", "container", "pid"}) targets.push_back(key);
   }
   if (support.interface) targets.push_back("interface");
@@ -33,7 +33,7 @@ json targets_json(const TargetSupport& support) {
   if (support.filters) {
     for (const char* key : {"peer", "port", "local-port", "protocol", "direction", "uid"}) targets.push_back(key);
   }
-  if (support.sockets) targets.push_back("comm");
+  if (support.sockets || support.processes) targets.push_back("comm");
   return targets;
 }
 

@@ -16,6 +16,9 @@ constexpr std::array<std::string_view, 8> kErrnos{"EHOSTUNREACH", "ENETUNREACH",
 constexpr std::array<std::string_view, 5> kResources{"cpu", "memory", "disk", "pids", "fds"};
 constexpr std::array<std::string_view, 6> kResourceModes{"load", "throttle", "pressure", "limit", "fill", "io_load"};
 constexpr std::array<std::string_view, 3> kFailureTypes{"crash", "hang", "slow_response"};
+constexpr std::array<std::string_view, 8> kSignals{"SIGKILL", "SIGTERM", "SIGSEGV", "SIGABRT",
+                                                   "SIGINT",  "SIGQUIT", "SIGHUP",  "SIGBUS"};
+constexpr std::array<std::string_view, 3> kSlowBy{"freeze", "throttle", "latency"};
 
 constexpr KindParameter kCommon[]{{"max_events", kInteger}};
 constexpr KindParameter kPacketLoss[]{
@@ -32,15 +35,17 @@ constexpr KindParameter kProbabilityOnly[]{{"probability", kProbability}};
 constexpr KindParameter kBandwidth[]{{"rate", kBitRate}, {"burst", kBytes}, {"queue", kBytes}};
 constexpr KindParameter kResource[]{{"resource", kChoice, kResources},
                                     {"mode", kChoice, kResourceModes},
-                                    {"level", kPercent},
+                                    {"level", kProbability},
                                     {"path", kText},
                                     {"rate", kBitRate}};
 constexpr KindParameter kComponent[]{{"failure_type", kChoice, kFailureTypes},
-                                     {"signal", kText},
+                                     {"signal", kChoice, kSignals},
                                      {"every", kDuration},
-                                     {"frozen", kPercent},
+                                     {"pulse_on", kDuration},
+                                     {"pulse_off", kDuration},
+                                     {"frozen", kProbability},
                                      {"slice", kDuration},
-                                     {"by", kText}};
+                                     {"by", kChoice, kSlowBy}};
 constexpr KindParameter kSyscallFailure[]{{"syscalls", kText},     {"errno", kText},    {"probability", kProbability},
                                           {"every_nth", kInteger}, {"first", kInteger}, {"path", kText},
                                           {"fd_type", kText},      {"min_size", kBytes}};
@@ -60,8 +65,8 @@ constexpr KindEntry kKinds[]{
     {"packet_duplication", true, kProbabilityOnly},
     {"packet_corruption", true, kProbabilityOnly},
     {"bandwidth_limit", true, kBandwidth},
-    {"resource_exhaustion", false, kResource},
-    {"component_failure", false, kComponent},
+    {"resource_exhaustion", true, kResource},
+    {"component_failure", true, kComponent},
     {"syscall_failure", false, kSyscallFailure},
     {"syscall_latency", false, kSyscallLatency},
 };

@@ -170,6 +170,7 @@ constexpr KeySpec kScenarios[]{
      .minimum = "1",
      .maximum = "100",
      .min_items = 1,
+     .effect = kNow,
      .help = "Levels of CPU throttling from severity 1 to 5, in percent.",
      .set = set<kTesting, &Testing::resource_exhaustion, &ResourceExhaustionScales::cpu_throttle>},
     {.path = "chaos_testing.scenarios.component_failure.target_services",
@@ -177,6 +178,7 @@ constexpr KeySpec kScenarios[]{
      .list = true,
      .default_value = "[log-collector, message-queue, log-processor]",
      .unique = true,
+     .effect = kNow,
      .help = "Services that component failures may be aimed at; defined under services.",
      .set = set<kTesting, &Testing::component_failure, &ComponentFailureLists::target_services>},
     {.path = "chaos_testing.scenarios.component_failure.failure_types",
@@ -185,6 +187,7 @@ constexpr KeySpec kScenarios[]{
      .default_value = "[crash, hang, slow_response]",
      .choices = kFailureTypes,
      .unique = true,
+     .effect = kNow,
      .help = "The failure types that are accepted.",
      .set = set<kTesting, &Testing::component_failure, &ComponentFailureLists::failure_types>},
 };

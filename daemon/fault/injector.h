@@ -37,8 +37,9 @@ class Injector {
   [[nodiscard]] PacketEngine& packets() { return *packets_; }
 
  private:
-  explicit Injector(std::unique_ptr<PacketEngine> packets);
+  Injector(std::unique_ptr<PacketEngine> packets, UndoJournal& journal);
   std::unique_ptr<PacketEngine> packets_;
+  UndoJournal& journal_;
   Protection protection_;
 };
 

@@ -16,15 +16,18 @@
 namespace chaos {
 
 class PacketEngine;
+class UndoJournal;
 
 /// A perturbation made of an admitted plan. Made by FaultKind::prepare with everything in place and nothing acting;
 /// arm() makes it act. Destroying it removes it (worker thread).
 class Fault {
  public:
   virtual ~Fault() = default;
-  /// From here on it acts, until `duration` has passed on CLOCK_BOOTTIME: the kernel ends it by itself. Worker thread.
+  /// From here on it acts, until `duration` has passed on CLOCK_BOOTTIME: the kernel ends it by itself, or a thread of
+  /// the fault's own that nothing else holds up. Worker thread.
   virtual Status arm(std::chrono::nanoseconds duration) = 0;
-  /// It acts no more when this returns. Never blocks; any thread.
+  /// Does nothing new when this returns. What the kernel does is at its end with that; what a thread of the fault's
+  /// holds, it lets go at once. Never blocks; any thread.
   virtual void silence() = 0;
   /// What it holds back is dropped by remove(), and not let go. Any thread.
   virtual void discard_held() {}
@@ -34,19 +37,23 @@ class Fault {
   [[nodiscard]] virtual Counters counters() const = 0;
   /// Measured beside requested, by parameter ("probability" → "9.98%"). Any thread.
   [[nodiscard]] virtual std::map<std::string, std::string> achieved(const Counters& counters) const = 0;
-  /// Parts of the target that have gone; `gone` is true when nothing of it is left. Any thread.
+  /// `gone` is true when nothing of the target is left; what else there is to say of it is a sentence each: what has
+  /// gone, what somebody else has changed. Any thread.
   struct TargetState {
     bool gone = false;
-    std::vector<std::string> missing;
+    std::vector<std::string> remarks;
   };
   [[nodiscard]] virtual TargetState target_state() const = 0;
-  /// Brings it to where its target is now, if it is narrowed to sockets. Worker thread.
+  /// Brings it to where its target is now, if that is not a network. Worker thread.
   virtual Status follow(const Reach& /*reach*/) { return {}; }
+  /// False if the target's end is what it is about: it goes on then.
+  [[nodiscard]] virtual bool ends_with_target() const { return true; }
 };
 
 /// The mechanisms that kinds build on; owned by the injector.
 struct Mechanisms {
   PacketEngine& packets;
+  UndoJournal& journal;
 };
 
 struct FaultKind {

@@ -448,7 +448,7 @@ Fault::TargetState PacketEngine::target_state(unsigned fault) const {
     all.insert(watch.slot);
     const auto& hook = slots_.at(watch.slot)->hooks[watch.direction];
     if (hook && !hook->alive() && missing.insert(watch.slot).second) {
-      state.missing.push_back(slots_.at(watch.slot)->name);
+      state.remarks.push_back(slots_.at(watch.slot)->name + " is gone");
     }
   }
   state.gone = !all.empty() && missing.size() == all.size();

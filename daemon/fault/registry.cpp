@@ -4,16 +4,19 @@
 #include <string>
 
 #include "fault/bandwidth_limit.h"
+#include "fault/component_failure.h"
 #include "fault/latency_injection.h"
 #include "fault/network_partition.h"
 #include "fault/packet_changes.h"
 #include "fault/packet_loss.h"
+#include "fault/resource_exhaustion.h"
 
 namespace chaos {
 namespace {
 
-constexpr std::array<const FaultKind*, 6> kKinds{
-    &kPacketLoss, &kLatencyInjection, &kNetworkPartition, &kPacketDuplication, &kPacketCorruption, &kBandwidthLimit,
+constexpr std::array<const FaultKind*, 8> kKinds{
+    &kPacketLoss,       &kLatencyInjection, &kNetworkPartition, &kPacketDuplication,
+    &kPacketCorruption, &kBandwidthLimit,   &kComponentFailure, &kResourceExhaustion,
 };
 
 }  // namespace

@@ -33,6 +33,7 @@ struct Scenarios::Policy {
                           .classic_tc = classic_tc};
     const auto found = testing.scenarios.find(request.kind);
     if (found != testing.scenarios.end()) defaults.parameters = parameter_policy(found->second);
+    add_scales(request.kind, request.parameters, testing.resource_exhaustion, defaults.parameters);
     return make_plan((*kind)->spec, request, defaults);
   }
 };
@@ -54,6 +55,12 @@ Scenario record_of(const Plan& plan, const Caller& caller) {
   record.owner = caller;
   record.created_at = system_clock().wall();
   return record;
+}
+
+/// What its counters count.
+std::string_view unit_of(const Scenario& record) {
+  const auto kind = find_kind(record.request.kind);
+  return kind ? (*kind)->spec.unit : "event";
 }
 
 State final_state(const Scenario& record) {
@@ -307,7 +314,10 @@ void Scenarios::removed(const std::string& id, const Status& status, const Count
   entry.record.achieved = entry.fault->achieved(counters);
   entry.record.state = status ? final_state(entry.record) : State::kFailed;
   if (!status) entry.record.error = status.error().message;
-  if (counters.matched == 0) entry.record.warnings.emplace_back("no packet matched: nothing was injected");
+  if (counters.matched == 0) {
+    entry.record.warnings.push_back(fmt::format("no {} matched: nothing was injected", unit_of(entry.record)));
+  }
+  for (const std::string& remark : entry.fault->target_state().remarks) warn(id, remark);
   finish(id);
 }
 
@@ -427,7 +437,8 @@ Scenario Scenarios::snapshot(const Entry& entry) const {
   record.achieved = entry.fault->achieved(record.counters);
   if (record.state == State::kActive && record.counters.matched == 0 && record.started_at &&
       system_clock().wall() - *record.started_at > kSilentAfter) {
-    record.warnings.emplace_back("active, but no packet has matched so far: nothing is injected");
+    record.warnings.push_back(
+        fmt::format("active, but no {} has matched so far: nothing is injected", unit_of(record)));
   }
   return record;
 }

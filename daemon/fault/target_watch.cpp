@@ -57,7 +57,7 @@ void TargetWatch::look_at_interfaces() {
   states.reserve(entries_.size());
   for (const auto& [id, entry] : entries_) states.emplace_back(id, entry.followed.fault->target_state());
   for (const auto& [id, state] : states) {
-    for (const std::string& name : state.missing) reports_.warn(id, name + " is gone");
+    for (const std::string& remark : state.remarks) reports_.warn(id, remark);
     if (state.gone) reports_.gone(id, "all that it was aimed at has been removed");
   }
 }
@@ -89,6 +89,8 @@ void TargetWatch::seen(const Sighting& sighting) {
   const auto found = entries_.find(sighting.id);
   if (found == entries_.end()) return;
   Entry& entry = found->second;
+  const bool lost = sighting.where == Whereabouts::kAway || sighting.where == Whereabouts::kGone;
+  if (lost && !entry.followed.fault->ends_with_target()) return;
   const auto now = std::chrono::steady_clock::now();
   switch (sighting.where) {
     case Whereabouts::kThere:

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <csignal>
 #include <cstring>
 #include <fstream>
 #include <system_error>
@@ -143,10 +144,27 @@ std::optional<ProcessStat> process_stat(const std::filesystem::path& root, pid_t
   // The 9th field of the line: flags (include/linux/sched.h).
   constexpr std::uint64_t kKernelThread = 0x00200000;
   const auto flags = fields.size() > 6 ? parse_number<std::uint64_t>(fields[6]) : std::nullopt;
+  // The 22nd: starttime.
+  const auto start = fields.size() > 19 ? parse_number<std::uint64_t>(fields[19]) : std::nullopt;
   return ProcessStat{.comm = text->substr(open + 1, close - open - 1),
                      .state = fields[0].front(),
                      .parent = *parent,
-                     .kernel_thread = flags && (*flags & kKernelThread) != 0};
+                     .kernel_thread = flags && (*flags & kKernelThread) != 0,
+                     .start_ticks = start.value_or(0)};
+}
+
+bool is_stopped(const std::filesystem::path& root, pid_t pid) {
+  const auto stat = process_stat(root, pid);
+  if (!stat) return false;
+  if (stat->state == 'T') return true;
+  const auto status = read_record(process_dir(root, pid) / "status");
+  constexpr std::string_view kLabel = "\nShdPnd:\t";  // what is pending for the process as a whole, a bit per signal
+  const std::size_t at = status ? status->find(kLabel) : std::string::npos;
+  if (at == std::string::npos) return false;
+  const std::size_t begin = at + kLabel.size();
+  const std::size_t end = std::min(status->find('\n', begin), status->size());
+  const auto pending = parse_number<std::uint64_t>(std::string_view(*status).substr(begin, end - begin), 16);
+  return pending && (*pending >> (SIGSTOP - 1) & 1U) != 0;
 }
 
 bool is_running(const std::filesystem::path& root, pid_t pid) {

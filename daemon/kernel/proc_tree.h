@@ -39,9 +39,12 @@ struct ProcessStat {
   char state = '?';  ///< as proc(5): R, S, D, Z, …
   pid_t parent = 0;  ///< 0 if it has none here
   bool kernel_thread = false;
+  std::uint64_t start_ticks = 0;  ///< since boot; with the pid, its identity. 0 if unknown
 };
 /// Empty if the process is gone.
 [[nodiscard]] std::optional<ProcessStat> process_stat(const std::filesystem::path& root, pid_t pid);
+/// Stopped by a signal, or about to be: a SIGSTOP is pending, as it stays while the process is in the kernel for long.
+[[nodiscard]] bool is_stopped(const std::filesystem::path& root, pid_t pid);
 /// Neither gone nor a zombie.
 [[nodiscard]] bool is_running(const std::filesystem::path& root, pid_t pid);
 

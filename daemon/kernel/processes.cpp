@@ -77,7 +77,8 @@ Result<std::vector<Process>> list_user_processes(const std::filesystem::path& pr
                     .executable = proc::executable(proc, pid),
                     .cgroup = cgroup_of(cgroups),
                     .cgroup2 = cgroup2_of(cgroups),
-                    .netns = proc::network_namespace(proc, pid)};
+                    .netns = proc::network_namespace(proc, pid),
+                    .start_ticks = stat->start_ticks};
     // "Uid: real effective saved filesystem"
     process.uid = static_cast<uid_t>(number_after(*status, "\nUid:", 1).value_or(0));
     all.push_back(std::move(process));
@@ -86,11 +87,8 @@ Result<std::vector<Process>> list_user_processes(const std::filesystem::path& pr
 }
 
 std::optional<std::uint64_t> start_ticks(pid_t pid, const std::filesystem::path& proc) {
-  const auto stat = proc::read_file(proc / std::to_string(pid) / "stat");
-  const std::size_t close = stat ? stat->rfind(')') : std::string::npos;
-  if (close == std::string::npos) return std::nullopt;
-  // The 22nd field of the line is the 20th behind the name; numbers may be negative (a tty of -1 reads as 1).
-  return number_after(std::string_view(*stat).substr(close), ")", 18);
+  const auto stat = proc::process_stat(proc, pid);
+  return stat && stat->start_ticks > 0 ? std::optional(stat->start_ticks) : std::nullopt;
 }
 
 std::optional<WallTime> start_time(pid_t pid, const std::filesystem::path& proc) {

@@ -17,6 +17,13 @@
 
 namespace chaos {
 
+/// What tells a process from a later one with the same number.
+struct ProcessId {
+  pid_t pid = 0;
+  std::uint64_t start_ticks = 0;  ///< clock ticks since boot
+  friend auto operator<=>(const ProcessId&, const ProcessId&) = default;
+};
+
 struct Process {
   pid_t pid = 0;
   pid_t parent = 0;
@@ -28,6 +35,8 @@ struct Process {
   std::string cgroup;
   std::string cgroup2;                 ///< path in the v2 tree alone; empty if there is none
   std::optional<std::uint64_t> netns;  ///< inode of its network namespace
+  std::uint64_t start_ticks = 0;       ///< see ProcessId
+  [[nodiscard]] ProcessId id() const { return {pid, start_ticks}; }
 };
 
 /// User processes by pid; kernel threads and zombies are left out. Those that end meanwhile may be missing. Error:

@@ -40,8 +40,9 @@ enum class Ownership { kFileDescriptor, kProcess, kJournaled };
 struct TargetSupport {
   bool interface = false;
   bool netns = false;
-  bool sockets = false;  ///< service, unit, cgroup, container
-  bool filters = false;  ///< peer, port, local-port, protocol, direction
+  bool sockets = false;    ///< service, unit, cgroup, container
+  bool filters = false;    ///< peer, port, local-port, protocol, direction
+  bool processes = false;  ///< service, unit, cgroup, container, pid: what runs there, and not its sockets
 };
 
 struct Plan;
@@ -55,8 +56,10 @@ struct KindSpec {
   std::span<const std::string_view> features;  ///< names in the feature table that must work here
   /// What it takes it holds in delay lines, which begin and end at interfaces: see line_places.h.
   bool holds_packets = false;
-  /// The kind's own word on a plan whose target is resolved: may narrow its filter and add notes. Null: none.
+  /// The kind's own word on a plan whose target is resolved: may narrow its filter, say by what mechanism it acts and
+  /// who undoes that, and add notes. Null: none.
   Status (*refine)(Plan& plan) = nullptr;
+  std::string_view unit = "packet";  ///< what `matched` counts, for messages
 };
 
 [[nodiscard]] std::string_view to_string(ParamType type);

@@ -195,6 +195,18 @@ ParameterPolicy parameter_policy(const KindPolicy& policy) {
   return out;
 }
 
+void add_scales(std::string_view kind, const Parameters& given, const ResourceExhaustionScales& scales,
+                ParameterPolicy& policy) {
+  const auto is = [&given](const char* name, std::string_view value) {
+    const auto found = given.find(name);
+    return found != given.end() && found->second == value;
+  };
+  if (kind != "resource_exhaustion" || policy.steps.contains("level")) return;
+  if (!is("resource", "cpu") || !is("mode", "throttle")) return;
+  std::vector<std::string>& steps = policy.steps["level"];
+  for (const int percent : scales.cpu_throttle) steps.push_back(fmt::format("{}%", percent));
+}
+
 std::span<const ParamSpec> common_parameters() { return kCommonParameters; }
 
 Result<std::string> canonical_value(const ParamSpec& spec, std::string_view value) {

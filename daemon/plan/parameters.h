@@ -32,6 +32,11 @@ struct ParameterPolicy {
 
 [[nodiscard]] ParameterPolicy parameter_policy(const KindPolicy& policy);
 
+/// The scales that the configuration has for one use of resource_exhaustion alone, where `given` is that use and there
+/// is no scale for the kind as a whole.
+void add_scales(std::string_view kind, const Parameters& given, const ResourceExhaustionScales& scales,
+                ParameterPolicy& policy);
+
 /// Parameters that every kind has besides its own: max_events.
 [[nodiscard]] std::span<const ParamSpec> common_parameters();
 

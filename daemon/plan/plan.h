@@ -19,10 +19,12 @@ struct Plan {
   Parameters parameters;    ///< effective, canonical
   NetFilter filter;
   Reach reach;
-  int severity = 5;                           ///< what limits on severity are held against
-  Population population;                      ///< what the blast radius counts, as of now
-  Footprint footprint;                        ///< what of it this plan touches
-  std::vector<std::string> protected_things;  ///< that it would touch: "unit sshd.service"
+  Ownership ownership = Ownership::kFileDescriptor;  ///< the kind's, unless it says otherwise of this plan
+  std::string mechanism;                             ///< of a kind that acts on processes, by its own word
+  int severity = 5;                                  ///< what limits on severity are held against
+  Population population;                             ///< what the blast radius counts, as of now
+  Footprint footprint;                               ///< what of it this plan touches
+  std::vector<std::string> protected_things;         ///< that it would touch: "unit sshd.service"
   PlanSummary summary;
   std::vector<std::string> warnings;
 };

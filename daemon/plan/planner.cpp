@@ -65,7 +65,7 @@ bool is_shared(const PlannedNetwork& network) {
 
 /// Sockets of others that the target has. One that cannot be told apart is a thing to know, and no reason to refuse.
 void find_handed_over_sockets(Plan& plan) {
-  if (!plan.reach.owners) return;
+  if (!plan.reach.owners || plan.reach.processes) return;
   auto found = find_handed_over(*plan.reach.owners);
   if (!found) {
     plan.reach.notes.push_back("sockets made by other cgroups are not hit: " + found.error().message);
@@ -107,8 +107,8 @@ std::string mechanism_of(const Plan& plan, bool classic_tc) {
 void describe(Plan& plan, bool classic_tc) {
   PlanSummary& summary = plan.summary;
   const bool journaled = classic_tc && !plan.reach.networks.empty();
-  summary.ownership = to_string(journaled ? Ownership::kJournaled : plan.kind->ownership);
-  summary.mechanism = mechanism_of(plan, classic_tc);
+  summary.ownership = to_string(journaled ? Ownership::kJournaled : plan.ownership);
+  summary.mechanism = plan.reach.processes ? plan.mechanism : mechanism_of(plan, classic_tc);
   summary.parameters = plan.parameters;
   summary.notes = plan.reach.notes;
   for (const PlannedNetwork& network : plan.reach.networks) {
@@ -127,15 +127,18 @@ void describe(Plan& plan, bool classic_tc) {
       if (owners.by == OwnedBy::kCgroup) summary.cgroups.push_back(cgroup.path);
     }
     for (const pid_t pid : owners.members) summary.processes.push_back(std::to_string(pid));
-    if (plan.reach.owners->members.empty())
-      plan.warnings.push_back(plan.reach.owners->name +
-                              " has no processes now: what they send is hit once they are there");
+    if (owners.members.empty()) {
+      plan.warnings.push_back(owners.name + " has no processes now: " +
+                              (plan.reach.processes ? "they are" : "what they send is") + " hit once they are there");
+    }
   }
   for (const Prefix& peer : plan.filter.peers) summary.peers.push_back(peer.str());
   if (!plan.filter.remote_ports.empty() || !plan.filter.local_ports.empty()) {
     summary.notes.emplace_back("later fragments of a datagram carry no ports and never match a port filter");
   }
-  summary.notes.emplace_back("one skb may stand for many wire packets (GSO, GRO); *_segments count wire packets");
+  if (!plan.reach.processes) {
+    summary.notes.emplace_back("one skb may stand for many wire packets (GSO, GRO); *_segments count wire packets");
+  }
   if (!plan.request.severity) {
     summary.notes.push_back(fmt::format("counts as severity {} where severity is limited", plan.severity));
   }
@@ -151,6 +154,7 @@ std::uint64_t random_seed() {
 Result<Plan> make_plan(const KindSpec& kind, const ScenarioRequest& request, const PlanDefaults& defaults) {
   Plan plan;
   plan.kind = &kind;
+  plan.ownership = kind.ownership;
   plan.request = request;
   auto parameters = resolve_parameters(kind, request.parameters, request.severity, defaults.parameters);
   if (!parameters) return std::unexpected(parameters.error());

@@ -17,6 +17,24 @@ namespace {
 
 constexpr std::array<std::string_view, 6> kPrimaryKeys{"service", "unit", "cgroup", "container", "pid", "interface"};
 
+/// Whether the kind can be aimed at this primary key, and has a use for the others.
+Status check_support(const KindSpec& kind, const TargetKeys& target, const std::string& primary) {
+  const TargetSupport& can = kind.targets;
+  const bool networks = primary == "interface" || (primary == "netns" && !target.contains("comm"));
+  if (networks ? !can.interface : !can.sockets && !(can.processes && primary != "netns")) {
+    return fail(Errc::kInvalid, fmt::format("{} cannot be aimed at target '{}'", kind.name, primary),
+                "target." + primary, "a target that the kind has",
+                "see `chaosctl kinds " + std::string(kind.name) + "`");
+  }
+  if (!can.processes) return {};
+  for (const auto& [key, values] : target) {
+    if (key == primary || key == "comm") continue;
+    return fail(Errc::kInvalid, fmt::format("{} is about processes, which '{}' does not tell apart", kind.name, key),
+                "target." + key, "a target that the kind has", "leave it out");
+  }
+  return {};
+}
+
 /// Exactly one primary target; netns alone is one, and beside another it says where that one lives.
 Status check_primary(const KindSpec& kind, const TargetKeys& target) {
   std::vector<std::string> primaries;
@@ -40,12 +58,7 @@ Status check_primary(const KindSpec& kind, const TargetKeys& target) {
     return fail(Errc::kInvalid, "no target", "target", "exactly one primary target",
                 "give service=NAME, cgroup=PATH, interface=NAME, netns=NAME, … (chaosctl: --target service=web)");
   }
-  const bool by_socket = target.contains("comm") || (!primaries.empty() && primaries[0] != "interface");
-  if (by_socket ? !kind.targets.sockets : !kind.targets.interface) {
-    const std::string key = primaries.empty() ? "netns" : primaries[0];
-    return fail(Errc::kInvalid, fmt::format("{} cannot be aimed at target '{}'", kind.name, key), "target." + key);
-  }
-  return {};
+  return check_support(kind, target, primaries.empty() ? "netns" : primaries[0]);
 }
 
 Result<std::shared_ptr<const Netns>> open_netns(const TargetKeys& target) {
@@ -181,6 +194,13 @@ Result<Reach> reach_of_owners(const KindSpec& kind, SocketOwners owners, const T
   return reach;
 }
 
+Result<Reach> reach_of_processes(SocketOwners owners, const std::vector<Process>& processes) {
+  std::ranges::sort(owners.members);
+  auto found = process_reach(owners, processes);
+  if (!found) return std::unexpected(found.error());
+  return Reach{.networks = {}, .owners = std::move(owners), .processes = std::move(*found), .notes = {}};
+}
+
 Result<Reach> reach_of_sockets(const KindSpec& kind, const TargetKeys& target, const std::string& key,
                                const NetFilter& filter, const ServiceConfigs& services,
                                const std::vector<Process>& processes) {
@@ -193,6 +213,7 @@ Result<Reach> reach_of_sockets(const KindSpec& kind, const TargetKeys& target, c
         comms->second, owners->name, [&](const Process& p) { return members.contains(p.pid); }, processes);
     if (!owners) return std::unexpected(owners.error());
   }
+  if (kind.targets.processes) return reach_of_processes(std::move(*owners), processes);
   // What they receive is seen at their cgroup, in whatever namespace.
   if (target.contains("netns") && filter.direction != Direction::kEgress && !kind.holds_packets) {
     return fail(Errc::kInvalid, fmt::format("what arrives for {} cannot be told by its namespace", owners->name),

@@ -1,5 +1,6 @@
 // Reach: where a target is on this host at one moment: in which network namespaces, on which interfaces of them, and to
-// which sockets it is narrowed. Resolving blocks (netlink, namespaces, /proc): worker thread only; nothing is changed.
+// which sockets it is narrowed; or which processes it is. Resolving blocks (netlink, namespaces, /proc): worker thread
+// only; nothing is changed.
 #pragma once
 
 #include <sys/types.h>
@@ -14,6 +15,7 @@
 #include "kernel/netns.h"
 #include "kernel/processes.h"
 #include "plan/kind_spec.h"
+#include "plan/process_reach.h"
 #include "plan/services.h"
 #include "plan/socket_owners.h"
 #include "plan/target.h"
@@ -35,12 +37,13 @@ struct PlannedNetwork {
 
 struct Reach {
   std::vector<PlannedNetwork> networks;
-  std::optional<SocketOwners> owners;  ///< empty: all sockets
-  std::vector<std::string> notes;      ///< what a user should know about it
+  std::optional<SocketOwners> owners;     ///< empty: all sockets
+  std::optional<ProcessReach> processes;  ///< for kinds that act on processes; then there are no networks
+  std::vector<std::string> notes;         ///< what a user should know about it
 };
 
 /// `filter`: of the same target. Errors: kInvalid with the field, kNotFound (no such thing, or it does not run),
-/// kUnsupported (a target key that this version, kind or host cannot serve).
+/// kUnsupported (a target key that this version, kind or host cannot serve), kRefused (see process_reach()).
 [[nodiscard]] Result<Reach> find_reach(const KindSpec& kind, const TargetKeys& target, const NetFilter& filter,
                                        const ServiceConfigs& services, const std::vector<Process>& processes);
 

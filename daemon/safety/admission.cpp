@@ -106,6 +106,29 @@ Status check_blast_radius(const Plan& plan, const ChaosTesting& policy, const st
                           format_share(std::max(0.0, limit - taken)), at_most));
 }
 
+/// The lists that the configuration has for this kind alone.
+Status check_component_failure(const Plan& plan, const ChaosTesting& policy) {
+  if (plan.kind->name != "component_failure") return {};
+  const std::string section = "chaos_testing.scenarios.component_failure.";
+  const auto& [services, types] = policy.component_failure;
+  const auto type = plan.parameters.find("failure_type");
+  if (type != plan.parameters.end() && !contains(types, type->second)) {
+    return fail(Errc::kRefused, fmt::format("failure type {} is not among those allowed", type->second),
+                "parameters.failure_type", section + "failure_types",
+                fmt::format("allowed: {}", fmt::join(types, ", ")));
+  }
+  const auto service = plan.request.target.find("service");
+  if (service == plan.request.target.end()) return {};
+  for (const std::string& name : service->second) {
+    if (contains(services, name)) continue;
+    return fail(
+        Errc::kRefused, fmt::format("service {} is not among those that component failures may hit", name),
+        "target.service", section + "target_services",
+        services.empty() ? "none is: add it there and reload" : fmt::format("allowed: {}", fmt::join(services, ", ")));
+  }
+  return {};
+}
+
 Status check_slot(const ChaosTesting& policy, const ActiveSet& active) {
   if (active.ahead < policy.queue_limit) return {};
   if (policy.queue_limit == 0) {
@@ -139,6 +162,7 @@ Status check_again(const Plan& plan, const ChaosTesting& policy, const std::vect
   if (status) status = check_severity(plan, policy);
   if (status) status = check_duration(plan, policy);
   if (status) status = check_bounds(*plan.kind, plan.parameters, parameter_policy(policy_of(plan, policy)));
+  if (status) status = check_component_failure(plan, policy);
   if (status) status = check_blast_radius(plan, policy, others);
   return status;
 }
@@ -150,6 +174,7 @@ Result<std::optional<AdmittedPlan>> admit(Plan plan, const ChaosTesting& policy,
   if (status) status = check_reason(plan, policy);
   if (status) status = check_duration(plan, policy);
   if (status) status = check_protected(plan);
+  if (status) status = check_component_failure(plan, policy);
   if (status) status = check_hours(policy, active.now);
   if (status) status = check_blast_radius(plan, policy, active.footprints);
   if (!status) return std::unexpected(status.error());

@@ -5,11 +5,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <csignal>
+
 #include <nlohmann/json.hpp>
 
 #include "base/unique_fd.h"
 #include "kernel/classic_tc.h"
 #include "kernel/netns.h"
+#include "kernel/proc_tree.h"
+#include "kernel/process_handle.h"
 
 namespace chaos {
 namespace {
@@ -101,6 +105,21 @@ UndoResult settle(const FileValueChanged& change, bool act) {
   return {UndoOutcome::kUndone, {}};
 }
 
+UndoResult settle(const ProcessStopped& stopped, bool act) {
+  const auto process = ProcessHandle::open({stopped.pid, stopped.start_ticks});
+  if (!process) {
+    return process.error().code == Errc::kNotFound ? UndoResult{UndoOutcome::kGone, process.error().message}
+                                                   : failed(process.error());
+  }
+  const UndoResult seen{proc::is_stopped("/proc", stopped.pid) ? UndoOutcome::kUndone : UndoOutcome::kNotNeeded, {}};
+  if (!act) return seen;
+  // Sent in any case: between the arrival of a SIGSTOP and the halt of the last thread nothing of it can be seen.
+  const Status sent = process->signal(SIGCONT);
+  if (sent) return seen;
+  return sent.error().code == Errc::kNotFound ? UndoResult{UndoOutcome::kGone, sent.error().message}
+                                              : failed(sent.error());
+}
+
 }  // namespace
 
 std::string_view to_string(UndoOutcome outcome) {
@@ -131,7 +150,8 @@ std::string describe(const UndoAction& action) {
                  },
                  [](const FileValueChanged& change) {
                    return fmt::format("{}: '{}' back to '{}'", change.path, change.written, change.before);
-                 }},
+                 },
+                 [](const ProcessStopped& stopped) { return fmt::format("process {} stopped", stopped.pid); }},
       action);
 }
 
@@ -144,27 +164,31 @@ UndoResult undo(const UndoAction& action) {
 }
 
 json to_json(const UndoAction& action) {
-  return std::visit(Overloaded{[](const ClsactAdded& clsact) {
-                                 return json{{"clsact", {{"netns", clsact.netns}, {"ifindex", clsact.ifindex}}}};
-                               },
-                               [](const TcFilterAdded& filter) {
-                                 return json{{"tc_filter",
-                                              {{"netns", filter.netns},
-                                               {"ifindex", filter.ifindex},
-                                               {"egress", filter.egress},
-                                               {"priority", filter.priority},
-                                               {"handle", filter.handle},
-                                               {"program", filter.program}}}};
-                               },
-                               [](const FileValueChanged& change) {
-                                 return json{{"file_value",
-                                              {{"path", change.path},
-                                               {"device", change.device},
-                                               {"inode", change.inode},
-                                               {"before", change.before},
-                                               {"written", change.written}}}};
-                               }},
-                    action);
+  return std::visit(
+      Overloaded{[](const ClsactAdded& clsact) {
+                   return json{{"clsact", {{"netns", clsact.netns}, {"ifindex", clsact.ifindex}}}};
+                 },
+                 [](const TcFilterAdded& filter) {
+                   return json{{"tc_filter",
+                                {{"netns", filter.netns},
+                                 {"ifindex", filter.ifindex},
+                                 {"egress", filter.egress},
+                                 {"priority", filter.priority},
+                                 {"handle", filter.handle},
+                                 {"program", filter.program}}}};
+                 },
+                 [](const FileValueChanged& change) {
+                   return json{{"file_value",
+                                {{"path", change.path},
+                                 {"device", change.device},
+                                 {"inode", change.inode},
+                                 {"before", change.before},
+                                 {"written", change.written}}}};
+                 },
+                 [](const ProcessStopped& stopped) {
+                   return json{{"process_stopped", {{"pid", stopped.pid}, {"start_ticks", stopped.start_ticks}}}};
+                 }},
+      action);
 }
 
 Result<UndoAction> undo_action_from(const json& document) {
@@ -178,6 +202,10 @@ Result<UndoAction> undo_action_from(const json& document) {
       return TcFilterAdded{body.at("netns").get<std::uint64_t>(),  body.at("ifindex").get<unsigned>(),
                            body.at("egress").get<bool>(),          body.at("priority").get<std::uint32_t>(),
                            body.at("handle").get<std::uint32_t>(), body.at("program").get<std::uint32_t>()};
+    }
+    if (document.contains("process_stopped")) {
+      const json& body = document.at("process_stopped");
+      return ProcessStopped{body.at("pid").get<pid_t>(), body.at("start_ticks").get<std::uint64_t>()};
     }
     const json& body = document.at("file_value");
     return FileValueChanged{body.at("path").get<std::string>(), body.at("device").get<dev_t>(),

@@ -43,7 +43,15 @@ struct FileValueChanged {
   friend bool operator==(const FileValueChanged&, const FileValueChanged&) = default;
 };
 
-using UndoAction = std::variant<ClsactAdded, TcFilterAdded, FileValueChanged>;
+/// A process brought to a halt by SIGSTOP. Undone by SIGCONT, which goes to one that seems to run as well; that
+/// somebody else has stopped it too cannot be seen.
+struct ProcessStopped {
+  pid_t pid = 0;
+  std::uint64_t start_ticks = 0;  ///< with the pid: a later process of this number is another
+  friend bool operator==(const ProcessStopped&, const ProcessStopped&) = default;
+};
+
+using UndoAction = std::variant<ClsactAdded, TcFilterAdded, FileValueChanged, ProcessStopped>;
 
 enum class UndoOutcome : std::uint8_t {
   kUndone,

@@ -113,15 +113,25 @@ JournaledChange::JournaledChange(JournaledChange&& other) noexcept
     : journal_(std::exchange(other.journal_, nullptr)), id_(other.id_), action_(std::move(other.action_)) {}
 
 JournaledChange::~JournaledChange() {
-  if (journal_ == nullptr) return;
-  const UndoResult result = undo(action_);
+  if (journal_ != nullptr) (void)undo_now();
+}
+
+void JournaledChange::leave() {
+  if (const Status marked = std::exchange(journal_, nullptr)->undone(id_); !marked) {
+    spdlog::error("{}", marked.error().message);
+  }
+}
+
+UndoResult JournaledChange::undo_now() {
+  UndoResult result = undo(action_);
+  UndoJournal& journal = *std::exchange(journal_, nullptr);
   if (result.outcome == UndoOutcome::kFailed) {
-    // The record stays open: the guardian, or the next start, tries again.
     spdlog::error("not undone: {}: {}", describe(action_), result.detail);
-    return;
+    return result;
   }
   if (result.outcome == UndoOutcome::kTheirs) spdlog::warn("left as it is: {}: {}", describe(action_), result.detail);
-  if (const Status marked = journal_->undone(id_); !marked) spdlog::error("{}", marked.error().message);
+  if (const Status marked = journal.undone(id_); !marked) spdlog::error("{}", marked.error().message);
+  return result;
 }
 
 }  // namespace chaos

@@ -61,7 +61,7 @@ class UndoJournal {
   std::set<std::uint64_t> open_;
 };
 
-/// A change made under a record; destroying it undoes it. Move-only. Worker threads.
+/// A change made under a record; destroying it undoes it. Move-only. One thread at a time, not the loop's.
 class JournaledChange {
  public:
   /// Records, makes the change, marks. On error nothing is left, neither change nor record.
@@ -69,6 +69,13 @@ class JournaledChange {
   JournaledChange(JournaledChange&& other) noexcept;
   JournaledChange& operator=(JournaledChange&&) = delete;
   ~JournaledChange();
+
+  [[nodiscard]] const UndoAction& action() const { return action_; }
+  /// Undoes it now, for good. What failed stays on record: the guardian, or the next start, tries again. What somebody
+  /// else has changed since is left as it is (kTheirs), and off the record.
+  UndoResult undo_now();
+  /// Off the record as it is: it is somebody else's now.
+  void leave();
 
  private:
   JournaledChange(UndoJournal& journal, std::uint64_t id, UndoAction action)

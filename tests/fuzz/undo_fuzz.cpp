@@ -17,7 +17,7 @@ using chaos::UndoEntry;
 using chaos::UndoMark;
 
 UndoAction action_from(FuzzedDataProvider& input) {
-  switch (input.ConsumeIntegralInRange(0, 2)) {
+  switch (input.ConsumeIntegralInRange(0, 3)) {
     case 0:
       return chaos::ClsactAdded{input.ConsumeIntegral<std::uint64_t>(), input.ConsumeIntegral<unsigned>()};
     case 1:
@@ -27,6 +27,8 @@ UndoAction action_from(FuzzedDataProvider& input) {
                                   input.ConsumeIntegral<std::uint32_t>(),
                                   input.ConsumeIntegral<std::uint32_t>(),
                                   input.ConsumeIntegral<std::uint32_t>()};
+    case 2:
+      return chaos::ProcessStopped{input.ConsumeIntegral<pid_t>(), input.ConsumeIntegral<std::uint64_t>()};
     default: {
       chaos::FileValueChanged changed;
       changed.path = "/sys/fs/cgroup/" + std::to_string(input.ConsumeIntegral<std::uint8_t>());

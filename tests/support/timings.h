@@ -41,6 +41,18 @@ class Timings {
   }
   [[nodiscard]] double max() const { return percentile(100); }
 
+  /// How many took at most 1, 2, 5, 10, ... ms; to stdout.
+  void print_histogram() const {
+    std::printf("[ HISTOGRAM ]");
+    double above = -1;
+    for (const double limit : {1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 1e9}) {
+      const auto count = std::ranges::count_if(values_, [&](double value) { return value > above && value <= limit; });
+      if (count > 0) std::printf("  <= %g ms: %td", limit, count);
+      above = limit;
+    }
+    std::printf("\n");
+    std::fflush(stdout);
+  }
   /// To stdout and into the test's record.
   void report(const std::string& name) const {
     std::printf("[ MEASURED ] %s, ms: p50 %.3f  p99 %.3f  max %.3f  (n = %zu)\n", name.c_str(), percentile(50),

@@ -1,5 +1,7 @@
 #include "system/bad_requests.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <map>
@@ -79,6 +81,7 @@ bool applies(const json& parameter, const json& values) {
 json good_value(const json& parameter) {
   if (parameter.contains("default")) return parameter["default"];
   if (parameter.contains("severity")) return parameter["severity"].at("3");
+  if (parameter.contains("choices")) return parameter["choices"].at(0);
   return parameter.at("type") == "string" ? json("1ms,2ms") : parameter.at("maximum");
 }
 
@@ -91,7 +94,8 @@ json good_of_kind(const json& kind, json good, const json& choice) {
   }
   json& parameters = good["parameters"] = choice;
   for (const json& parameter : kind.at("parameters")) {
-    if (parameter.contains("default") || !applies(parameter, values)) continue;
+    const bool given = parameter.contains("default") || choice.contains(parameter.at("name"));
+    if (given || !applies(parameter, values)) continue;
     parameters[parameter.at("name")] = good_value(parameter);
   }
   good["kind"] = kind.at("name");
@@ -216,7 +220,10 @@ std::vector<BadRequest> bad_parameters(const json& kind, const json& common, con
 }
 
 std::vector<BadRequest> bad_targets(const json& kind, const json& any_good) {
-  const json good = good_of_kind(kind, any_good, json::object());
+  json good = good_of_kind(kind, any_good, json::object());
+  const json& targets = kind.at("targets");
+  const bool about_processes = std::ranges::find(targets, "netns") == targets.end();
+  if (about_processes) good["target"] = json::object();
   // What only the key's own meaning tells apart from a good value.
   static const std::map<std::string, std::vector<std::pair<std::string, int>>> kNoValues{
       {"service", {{"no-such-service", 404}}},
@@ -237,10 +244,12 @@ std::vector<BadRequest> bad_targets(const json& kind, const json& any_good) {
   std::vector<BadRequest> requests;
   const auto add = [&](const std::string& what, const std::string& key, json value, int status) {
     json body = good;
+    // It narrows another; that one is never hit, since nothing here is accepted.
+    if (about_processes && key == "comm") body["target"]["pid"] = std::to_string(::getpid());
     body["target"][key] = std::move(value);
     requests.push_back({"target " + key + ": " + what, std::move(body), status, "target." + key});
   };
-  for (const json& supported : kind.at("targets")) {
+  for (const json& supported : targets) {
     const auto key = supported.get<std::string>();
     for (auto& [wrong, value] : of_other_types({"string", "number", "array"})) add("a " + wrong, key, value, 400);
     add("an object in a list", key, json::array({json::object()}), 400);

@@ -79,7 +79,7 @@ chaos_testing:
   queue_limit: 4
   scenarios:
     packet_loss: {enabled: true, severity_levels: [1], blast_radius_limit: 50%}
-    component_failure: {enabled: false}
+    syscall_latency: {enabled: false}
 services:
   redis: {unit: redis.service, health: {type: unit}}
 protect:
@@ -91,9 +91,9 @@ webhooks:
 )",
                                    kFile);
   ASSERT_TRUE(report) << messages(report.error());
-  EXPECT_THAT(report->not_in_effect, ElementsAre("chaos_testing.scenarios.component_failure.enabled",
+  EXPECT_THAT(report->not_in_effect, ElementsAre("chaos_testing.scenarios.syscall_latency.enabled",
                                                  "services.redis.health.type", "protect.paths"));
-  EXPECT_FALSE(report->config.chaos_testing.scenarios.at("component_failure").enabled);
+  EXPECT_FALSE(report->config.chaos_testing.scenarios.at("syscall_latency").enabled);
   EXPECT_EQ(report->config.services.at("redis").unit, "redis.service");
   EXPECT_THAT(report->config.webhooks, testing::SizeIs(1));
 }

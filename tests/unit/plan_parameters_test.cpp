@@ -54,6 +54,21 @@ TEST(Severity, ScaleOfThreeStepsIsTheContracts) {
   EXPECT_THAT(presets, ElementsAre("50", "50", "70", "90", "90"));
 }
 
+TEST(Severity, TheConfigurationsCpuThrottleIsAScaleOfThatUseAlone) {
+  const ResourceExhaustionScales scales{.memory_pressure = {1}, .cpu_throttle = {10, 20, 30}};
+  const Parameters throttle{{"resource", "cpu"}, {"mode", "throttle"}};
+  ParameterPolicy policy;
+  add_scales("resource_exhaustion", throttle, scales, policy);
+  EXPECT_THAT(policy.steps["level"], ElementsAre("10%", "20%", "30%"));
+  policy.steps["level"] = {"5%"};
+  add_scales("resource_exhaustion", throttle, scales, policy);
+  EXPECT_THAT(policy.steps["level"], ElementsAre("5%"));
+  ParameterPolicy untouched;
+  add_scales("resource_exhaustion", {{"resource", "pids"}, {"mode", "limit"}}, scales, untouched);
+  add_scales("packet_loss", throttle, scales, untouched);
+  EXPECT_TRUE(untouched.steps.empty());
+}
+
 TEST(Severity, StepsSpreadOverTheScale) {
   const auto spread = [](std::size_t steps) {
     std::vector<std::size_t> taken;

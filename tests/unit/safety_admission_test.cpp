@@ -239,5 +239,32 @@ TEST(Admission, AgainAfterAReload) {
   EXPECT_FALSE(check_again(plan, policy, footprints({1, 2, 3})));
 }
 
+TEST(Admission, ListsOfComponentFailure) {
+  static constexpr KindSpec kComponentSpec{.name = "component_failure",
+                                           .help = "",
+                                           .parameters = {},
+                                           .ownership = Ownership::kJournaled,
+                                           .targets = {},
+                                           .features = {}};
+  Plan plan = loss_plan();
+  plan.kind = &kComponentSpec;
+  plan.parameters = {{"failure_type", "crash"}};
+  plan.request.target = {{"service", {"message-queue"}}};
+  expect_admitted(plan, {});
+  ChaosTesting policy;
+  policy.component_failure.failure_types = {"hang"};
+  EXPECT_THAT(expect_refused(plan, policy, "chaos_testing.scenarios.component_failure.failure_types").hint,
+              HasSubstr("hang"));
+  plan.request.target = {{"service", {"web"}}};
+  EXPECT_EQ(expect_refused(plan, {}, "chaos_testing.scenarios.component_failure.target_services").field,
+            "target.service");
+  policy = {};
+  policy.component_failure.target_services = {"web"};
+  expect_admitted(plan, policy);
+  // A thing of its own is no service of the list, and not narrowed by it.
+  plan.request.target = {{"cgroup", {"/web"}}};
+  expect_admitted(plan, {});
+}
+
 }  // namespace
 }  // namespace chaos::test

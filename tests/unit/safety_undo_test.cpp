@@ -13,9 +13,13 @@
 
 #include <nlohmann/json.hpp>
 
+#include "kernel/proc_tree.h"
+#include "kernel/processes.h"
+#include "safety/journaled_value.h"
 #include "safety/undo_journal.h"
 #include "safety/undo_log.h"
 #include "safety/undo_replay.h"
+#include "tests/support/child.h"
 #include "tests/support/temp_dir.h"
 
 namespace chaos {
@@ -206,6 +210,118 @@ TEST_F(Undo, DuringAHangTheRecordsStay) {
   EXPECT_EQ(read(file), "max");
 }
 
+/// A process of the test's own.
+class Sleeper {
+ public:
+  Sleeper() : child_("/bin/sleep", {"sleep", "1000"}) {}
+  [[nodiscard]] pid_t pid() const { return child_.pid(); }
+  [[nodiscard]] ProcessStopped stop() const {
+    EXPECT_EQ(::kill(pid(), SIGSTOP), 0);
+    EXPECT_TRUE(comes_to('T'));
+    return {pid(), start_ticks(pid()).value_or(0)};
+  }
+  [[nodiscard]] bool comes_to(char state) const {
+    for (int i = 0; i < 1000; ++i) {
+      const auto stat = proc::process_stat("/proc", pid());
+      if (stat && stat->state == state) return true;
+      ::usleep(5000);
+    }
+    return false;
+  }
+
+ private:
+  test::Child child_;
+};
+
+TEST_F(Undo, AStoppedProcessGoesOn) {
+  const Sleeper sleeper;
+  const ProcessStopped stopped = sleeper.stop();
+  ASSERT_TRUE(journal_->record(stopped));
+  EXPECT_EQ(replay(ReplayMode::kDryRun).items.at(0).result.outcome, UndoOutcome::kUndone);
+  EXPECT_TRUE(sleeper.comes_to('T'));
+  EXPECT_EQ(replay().items.at(0).result.outcome, UndoOutcome::kUndone);
+  EXPECT_TRUE(sleeper.comes_to('S'));
+  EXPECT_EQ(undo(stopped).outcome, UndoOutcome::kNotNeeded);
+}
+
+TEST_F(Undo, AProcessThatGotTheNumberIsNotTouched) {
+  const Sleeper sleeper;
+  ProcessStopped stopped = sleeper.stop();
+  ++stopped.start_ticks;
+  EXPECT_EQ(undo(stopped).outcome, UndoOutcome::kGone);
+  EXPECT_TRUE(sleeper.comes_to('T'));
+}
+
+class Journaled : public Undo {
+ protected:
+  [[nodiscard]] JournaledValue open(const fs::path& file) const {
+    auto value = JournaledValue::open(*journal_, file, "1");
+    EXPECT_TRUE(value) << value.error().message;
+    return std::move(*value);
+  }
+};
+
+TEST_F(Journaled, OneRecordForAllPulses) {
+  const fs::path file = make_file("freeze", "0");
+  {
+    JournaledValue value = open(file);
+    EXPECT_FALSE(on_record());
+    for (int pulse = 0; pulse < 3; ++pulse) {
+      ASSERT_TRUE(value.set());
+      EXPECT_EQ(read(file), "1");
+      EXPECT_EQ(journal_->open_changes(), 1U);
+      ASSERT_TRUE(value.reset());
+      EXPECT_EQ(read(file), "0");
+      EXPECT_EQ(journal_->open_changes(), 1U);
+    }
+    ASSERT_TRUE(value.set());
+  }
+  EXPECT_EQ(read(file), "0");
+  EXPECT_FALSE(on_record());
+}
+
+TEST_F(Journaled, WhatSomebodyElseWritesStaysAndIsTold) {
+  const fs::path file = make_file("freeze", "0");
+  JournaledValue value = open(file);
+  ASSERT_TRUE(value.set());
+  write(file, "7");
+  EXPECT_FALSE(value.check());
+  EXPECT_THAT(value.conflict(), HasSubstr("reads '7', where it was '1'"));
+  EXPECT_FALSE(value.reset());
+  EXPECT_EQ(value.finish().outcome, UndoOutcome::kTheirs);
+  EXPECT_EQ(read(file), "7");
+  EXPECT_FALSE(on_record());
+}
+
+TEST_F(Journaled, SomebodyElseWhoWritesOurValueBetweenPulsesKeepsIt) {
+  const fs::path file = make_file("freeze", "0");
+  JournaledValue value = open(file);
+  ASSERT_TRUE(value.set());
+  ASSERT_TRUE(value.reset());
+  write(file, "1");
+  EXPECT_EQ(value.finish().outcome, UndoOutcome::kTheirs);
+  EXPECT_EQ(read(file), "1");
+}
+
+TEST_F(Journaled, WhatIsSoAlreadyIsNobodysToUndo) {
+  const fs::path file = make_file("freeze", "1");
+  JournaledValue value = open(file);
+  const Status set = value.set();
+  ASSERT_FALSE(set);
+  EXPECT_EQ(set.error().code, Errc::kRefused);
+  EXPECT_FALSE(on_record());
+}
+
+TEST_F(Journaled, WithoutAGuardianNothingIsWritten) {
+  const fs::path file = make_file("freeze", "0");
+  JournaledValue value = open(file);
+  journal_->set_guarded(false);
+  const Status set = value.set();
+  ASSERT_FALSE(set);
+  EXPECT_EQ(set.error().code, Errc::kUnavailable);
+  EXPECT_EQ(read(file), "0");
+}
+
 class UndoDamage : public Undo, public testing::WithParamInterface<int> {
  protected:
   /// Three to six changes; a third of them undone again. All files read "new" where a change stands.
@@ -306,7 +422,8 @@ TEST_F(Undo, WhatCannotBeUndoneStaysOnRecord) {
 
 TEST(UndoLog, ActionsSurviveTheFile) {
   const UndoAction actions[]{ClsactAdded{4026531840, 7}, TcFilterAdded{4026531840, 7, true, 3, 0xc4a05001, 99},
-                             FileValueChanged{"/sys/fs/cgroup/a b/\"x\"", 27, 1234567890123, "max", "10 20"}};
+                             FileValueChanged{"/sys/fs/cgroup/a b/\"x\"", 27, 1234567890123, "max", "10 20"},
+                             ProcessStopped{4711, 987654321012}};
   std::string bytes;
   std::uint64_t number = 0;
   for (const UndoAction& action : actions) bytes += encode({++number, number, UndoMark::kIntended, action});

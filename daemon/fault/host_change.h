@@ -1,0 +1,36 @@
+// HostChange: something of this host that is changed and changed back, once or in pulses. What it is made of is on
+// record in the undo journal, or ends with a process or a descriptor; HostFault gives it its life as a fault.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "plan/process_reach.h"
+
+namespace chaos {
+
+/// One call at a time; never on the loop thread.
+class HostChange {
+ public:
+  virtual ~HostChange() = default;
+  /// Brings it about, at once. On error nothing of it stays. Errors: kUnavailable (no guardian, target away), kRefused
+  /// (somebody else has taken over all of it), kInternal.
+  virtual Status apply() = 0;
+  /// Takes it back at once, for now.
+  virtual void withdraw() = 0;
+  /// Takes it back for good, off the record. Error: something of it may be left.
+  virtual Status finish() = 0;
+  /// The target is there now. What is applied reaches what has come, and leaves what has gone.
+  virtual Status follow(const ProcessReach& reach) = 0;
+  /// Looks at what was changed; from time to time while it is applied.
+  virtual void check() = 0;
+  /// What somebody else has changed, a sentence each.
+  [[nodiscard]] virtual std::vector<std::string> remarks() const = 0;
+  /// What is measured of it, by name.
+  [[nodiscard]] virtual std::map<std::string, std::string> figures() const { return {}; }
+};
+
+}  // namespace chaos
