@@ -7,8 +7,7 @@ boot_attempts=2
 
 # vm_run LIMIT INITRAMFS CONSOLE-LOG RESULTS COMMAND-LINE QEMU-ARGUMENTS...: runs the guest until it powers off. RESULTS
 # becomes the directory of what it put on the disk "results". A boot that dies before the guest says that it has started
-# gets one more try, and so does a guest whose emulator has failed it; nothing else does. Returns 1 when there is no
-# complete result.
+# gets one more try; nothing else does. Returns 1 when there is no complete result.
 vm_run() {
   local limit=$1 initramfs=$2 console=$3 results=$4 line=$5 attempt status
   shift 5
@@ -22,10 +21,6 @@ vm_run() {
     rm -f "$scratch/results.tar"
     if [[ -e $results/started ]]; then
       [[ -e $results/done ]] && return 0
-      if ((attempt < boot_attempts)) && is_emulators_fault "$console"; then
-        shout "kernel $kernel_release: the emulator ran code that the guest had patched already; all of it once more"
-        continue
-      fi
       case $status in
         124 | 137) shout "kernel $kernel_release: the guest did not end within $limit s" ;;
         *) shout "kernel $kernel_release: the guest died while it worked (qemu: $status)" ;;
@@ -38,11 +33,6 @@ vm_run() {
   done
   return 1
 }
-
-# is_emulators_fault CONSOLE-LOG: when a kernel patches its code (static keys, as the first clsact filter turns one on), it
-# puts a breakpoint there for a moment. A second emulated CPU may run into it after it is gone, from what it had
-# translated before; the kernel has no explanation for it then. No real CPU does that.
-is_emulators_fault() { grep -q 'Oops: int3' "$1"; }
 
 # vm_shell INITRAMFS COMMAND-LINE QEMU-ARGUMENTS...: for a person at a terminal.
 vm_shell() {
