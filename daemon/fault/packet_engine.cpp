@@ -213,11 +213,9 @@ void PacketEngine::renew_handed_over(unsigned fault, Reach& reach) {
     if (active_[fault].members == reach.owners->members) return;
   }
   auto found = find_handed_over(*reach.owners);
-  // That this host does not tell was said when the scenario was planned; the next look tries again.
+  // That this host does not tell was said when the scenario was planned.
   if (!found) return;
   reach.owners->handed_over = std::move(found->sockets);
-  const std::scoped_lock lock(mutex_);
-  active_[fault].members = reach.owners->members;
 }
 
 Status PacketEngine::attach_devices(const PlannedNetwork& network, unsigned fault,
@@ -249,6 +247,10 @@ Status PacketEngine::follow(unsigned fault, Reach reach) {
   }
   renew_handed_over(fault, reach);
   Status status = attach(reach, fault);
+  if (status && reach.owners) {
+    const std::scoped_lock lock(mutex_);
+    active_[fault].members = reach.owners->members;
+  }
   detach(fault, [&](const Slot& slot, chaos_direction direction) {
     const auto& hook = slot.hooks[direction];
     if (!hook || !hook->alive()) return true;

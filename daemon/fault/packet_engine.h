@@ -102,7 +102,7 @@ class PacketEngine {
     bool armed = false;
     bool by_socket = false;
     OwnedBy owned_by = OwnedBy::kCgroup;
-    std::vector<pid_t> members;  ///< of its owners at the last look, ascending
+    std::vector<pid_t> members;  ///< of its owners when it was brought there last, ascending
     bool refuses_calls = false;
     bool ended = false;  ///< no packet comes to its lines any more
     chaos_counters before{};
