@@ -181,7 +181,7 @@ TEST_F(DelayLine, KilledWithPacketsInFlightThePathIsStraightAtOnce) {
     ASSERT_TRUE(
         eventually([&] { return daemon_->scenario(id).at("counters").at("injected").get<std::uint64_t>() == 10'000; }));
     const BpfObjects objects = bpf_objects_of(daemon_->pid());
-    ASSERT_FALSE(objects.links.empty());
+    ASSERT_FALSE(objects.programs.empty());
     const auto after = straight_after(*net_, [this] { daemon_->signal(SIGKILL); });
     (void)daemon_->wait();
     ASSERT_TRUE(after.has_value()) << "nothing came";

@@ -25,6 +25,7 @@ expect 2 'no such kernel: 5.4' "$here/run" --kernel 5.4
 expect 2 '--kernel takes a value' "$here/run" --kernel
 expect 2 'no such option: --fast' "$here/run" --fast
 expect 2 '--shell needs --kernel' "$here/run" --shell
+expect 2 'without --filter' "$here/run" --every-run --filter Gate
 
 # A guest that ran three of five jobs: one passed, one failed, one says that it was skipped; one more was skipped by
 # gtest, and one it never got to.
