@@ -96,6 +96,8 @@ int run_guardian(int argc, char** argv) {
     return 1;
   }
   harden();
+  const auto now_ns = [] { return static_cast<std::uint64_t>(system_clock().monotonic().count()); };
+  heartbeat->guardian_seen_ns().store(now_ns());
   const char ready = '1';
   if (::write(guarded.ready.get(), &ready, 1) != 1) return 1;
   guarded.ready.reset();
@@ -108,7 +110,8 @@ int run_guardian(int argc, char** argv) {
       return 0;
     }
     const std::uint64_t lease = heartbeat->lease_until_ns().load();
-    const auto now = static_cast<std::uint64_t>(system_clock().monotonic().count());
+    const std::uint64_t now = now_ns();
+    heartbeat->guardian_seen_ns().store(now);
     if (lease == 0 || lease == replayed_lease || now < lease + std::chrono::nanoseconds(kGrace).count()) continue;
     replayed_lease = lease;
     replay(guarded, ReplayMode::kDuringHang, "chaosd hangs");

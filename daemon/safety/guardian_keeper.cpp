@@ -13,8 +13,11 @@ extern "C" {  // the header of glibc 2.36 has no __BEGIN_DECLS
 }
 
 #include <array>
+#include <csignal>
+#include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "safety/guardian.h"
 
 namespace chaos {
@@ -22,6 +25,9 @@ namespace {
 
 /// Between a death and the next start: a guardian that dies at once must not become a busy loop.
 constexpr std::chrono::milliseconds kRetry{200};
+/// How often it is looked at, and for how long it may not have come round (it does five times a second, but not while
+/// it undoes).
+constexpr std::chrono::seconds kLook{1};
 /// What the guardian finds its descriptors under.
 constexpr int kGuardianPidfd = 3;
 constexpr int kGuardianHeartbeat = 4;
@@ -67,6 +73,9 @@ Result<std::unique_ptr<GuardianKeeper>> GuardianKeeper::start(EventLoop& loop, c
   keeper->own_pidfd_.reset(::pidfd_open(::getpid(), 0));
   if (!keeper->own_pidfd_.valid()) return fail_errno("open a pidfd of chaosd");
   if (Status status = keeper->spawn(); !status) return std::unexpected(status.error());
+  auto looks = loop.add_timer(kLook, [raw = keeper.get()] { raw->look(); });
+  if (!looks) return std::unexpected(looks.error());
+  keeper->looks_ = std::move(*looks);
   return keeper;
 }
 
@@ -96,6 +105,9 @@ Status GuardianKeeper::spawn() {
   arguments.reserve(words.size() + 1);
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
+  heartbeat_.guardian_seen_ns().store(0);
+  spawned_ = system_clock().monotonic();
+  late_ = false;
   pid_t pid = 0;
   // An exec'ed child: one that shared chaosd's descriptors would keep its faults alive (KERNEL).
   const int err = ::posix_spawn(&pid, "/proc/self/exe", actions.get(), nullptr, arguments.data(), environ);
@@ -118,14 +130,37 @@ void GuardianKeeper::became_ready() {
   readiness_.reset();
   ready_pipe_.reset();
   if (!ready) return;  // its death is told by the pidfd
-  ready_ = true;
-  journal_.set_guarded(true);
-  on_change_(pid_);
+  rely(true);
+}
+
+void GuardianKeeper::rely(bool on) {
+  if (ready_ == on) return;
+  ready_ = on;
+  journal_.set_guarded(on);
+  on_change_(pid());
+}
+
+// Killed after two late looks in a row: when chaosd itself was held up (a stop signal, a frozen unit), the guardian
+// may have been as well, and one look says nothing.
+void GuardianKeeper::look() {
+  looks_->rearm(kLook);
+  if (!pidfd_.valid()) return;  // dead: it is started again by died()
+  const bool starting = readiness_ != nullptr;
+  const std::chrono::nanoseconds seen(heartbeat_.guardian_seen_ns().load());
+  const bool late = system_clock().monotonic() - (starting ? spawned_ : seen) > kLook;
+  if (!late) {
+    late_ = false;
+    if (!starting) rely(true);
+    return;
+  }
+  rely(false);
+  if (!std::exchange(late_, true)) return;
+  spdlog::error("the guardian (pid {}) {}; it is killed and started again", pid_.load(),
+                starting ? "does not become ready" : "does not come round any more");
+  (void)::pidfd_send_signal(pidfd_.get(), SIGKILL, nullptr, 0);
 }
 
 void GuardianKeeper::died() {
-  journal_.set_guarded(false);
-  ready_ = false;
   int status = 0;
   (void)::waitpid(pid_, &status, WNOHANG);
   spdlog::error("the guardian (pid {}) has died ({}); it is started again", pid_.load(),
@@ -134,7 +169,7 @@ void GuardianKeeper::died() {
   readiness_.reset();
   pidfd_.reset();
   death_.reset();
-  on_change_(0);
+  rely(false);
   auto retry = loop_.add_timer(kRetry, [this] {
     if (const Status spawned = spawn(); !spawned) {
       spdlog::error("{}", spawned.error().message);

@@ -1,5 +1,6 @@
-// GuardianKeeper: chaosd's side of the guardian. Starts it, hears when it is ready, starts it again when it dies, and
-// lets the undo journal take records only while it lives. Loop thread.
+// GuardianKeeper: chaosd's side of the guardian. Starts it, hears when it is ready, starts it again when it dies, ends
+// one that does not come round any more (stopped, or stuck), and lets the undo journal take records only while it can
+// be relied on. Loop thread.
 #pragma once
 
 #include <sys/types.h>
@@ -27,7 +28,9 @@ class GuardianKeeper {
     std::string instance;
   };
   /// Starts the first one; it is ready within some ms, on the loop. `on_change(pid)`: a guardian is ready (its pid), or
-  /// none is (0). `loop`, `heartbeat` and `journal` must outlive it. Error: kInternal (it cannot be started).
+  /// none is (0). One that has not come round for 1 s is not relied on; when that still holds a second later, it is
+  /// killed and started anew. `loop`, `heartbeat` and `journal` must outlive it. Error: kInternal (it cannot be
+  /// started).
   static Result<std::unique_ptr<GuardianKeeper>> start(EventLoop& loop, const Heartbeat& heartbeat,
                                                        UndoJournal& journal, Place place,
                                                        std::function<void(pid_t)> on_change);
@@ -46,6 +49,8 @@ class GuardianKeeper {
   Status spawn();
   void became_ready();
   void died();
+  void look();
+  void rely(bool on);
 
   EventLoop& loop_;
   const Heartbeat& heartbeat_;
@@ -54,12 +59,16 @@ class GuardianKeeper {
   std::function<void(pid_t)> on_change_;
   std::atomic<pid_t> pid_{0};
   bool ready_ = false;
+  std::chrono::nanoseconds spawned_{};
+  /// The last look found it late.
+  bool late_ = false;
   UniqueFd own_pidfd_;
   UniqueFd pidfd_;
   UniqueFd ready_pipe_;
   EventLoop::SourcePtr death_;
   EventLoop::SourcePtr readiness_;
   EventLoop::SourcePtr retry_;
+  EventLoop::SourcePtr looks_;
 };
 
 }  // namespace chaos

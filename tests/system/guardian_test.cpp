@@ -263,6 +263,43 @@ TEST_F(Guardian, KilledAloneItIsBackWithinASecond) {
   EXPECT_EQ(daemon_->stop_scenario(lose_all()).at("state"), "completed");
 }
 
+TEST_F(Guardian, StoppedItIsNotReliedOnAndReplaced) {
+  const auto stop_it = [&] {
+    const pid_t pid = guardian();
+    EXPECT_EQ(::kill(pid, SIGSTOP), 0);
+    EXPECT_TRUE(eventually([&] { return guardian() == 0; }, seconds(5)));
+    return pid;
+  };
+  const auto replaced = [&](pid_t old) { return guardian() > 0 && guardian() != old && !alive(old); };
+
+  const auto stopped = steady_clock::now();
+  pid_t old = stop_it();
+  const Response refused = daemon_->post("/api/chaos/scenarios", loss());
+  EXPECT_EQ(refused.status, 503) << refused.text;
+  EXPECT_THAT(refused.body.value("detail", ""), HasSubstr("guardian"));
+  ASSERT_TRUE(eventually([&] { return replaced(old); }, seconds(10)));
+  report_figure("a stopped guardian is replaced after",
+                std::chrono::duration<double>(steady_clock::now() - stopped).count(), "s");
+
+  // What was on record before is the next one's to undo.
+  const std::string id = lose_all();
+  old = stop_it();
+  ASSERT_TRUE(eventually([&] { return replaced(old); }, seconds(10)));
+  EXPECT_EQ(daemon_->scenario(id).at("state"), "active");
+  daemon_->signal(SIGKILL);
+  (void)daemon_->wait();
+  EXPECT_TRUE(eventually([&] { return tc().empty() && !on_record(); })) << tc();
+}
+
+TEST_F(Guardian, OneThatWasHeldUpForAMomentStays) {
+  const pid_t first = guardian();
+  ASSERT_EQ(::kill(first, SIGSTOP), 0);
+  ASSERT_TRUE(eventually([&] { return guardian() == 0; }, seconds(5)));
+  ASSERT_EQ(::kill(first, SIGCONT), 0);
+  EXPECT_TRUE(eventually([&] { return guardian() == first; }, seconds(5)));
+  EXPECT_EQ(daemon_->stop_scenario(lose_all()).at("state"), "completed");
+}
+
 TEST_F(Guardian, OthersFiltersStay) {
   const std::string tc_left = "tc -n " + net_->left.name();
   lose_all();
