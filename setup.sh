@@ -17,7 +17,7 @@ build_packages=(
 test_packages=(
   iproute2 iputils-ping iputils-arping iperf3 nftables iptables ethtool strace gdb procps util-linux curl
   openssh-server openssh-client sqlite3 bpftool jq bc etcd-server etcd-client redis-server redis-tools
-  prometheus
+  prometheus e2fsprogs
 )
 demo_packages=(iproute2 procps util-linux bpftool jq rsyslog rsyslog-hiredis redis-server redis-tools)
 package_packages=(dpkg-dev fakeroot file lintian gzip)

@@ -154,6 +154,7 @@ class Completer {
 
   void target_values(const std::string& key) {
     if (key == "interface=") directory(key, "/sys/class/net");
+    if (key == "host=") add("host=localhost");
     if (key == "netns=") directory(key, "/run/netns");
     if (key == "direction=") {
       for (const char* value : {"egress", "ingress", "both"}) add(key + value);

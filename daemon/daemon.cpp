@@ -175,7 +175,7 @@ Status Daemon::load_mechanisms() {
   // On fault: what is never touched is never locked. Without the privilege the lease is still there, less surely.
   if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0) spdlog::warn("memory not locked: {}", errno_name(errno));
   if (Status status = open_journal(); !status) return status;
-  auto injector = Injector::create(options_.instance, *journal_, config_.config.chaos_testing.packet_hook);
+  auto injector = Injector::create(options_.instance, *journal_, config_.config.chaos_testing.packet_hook, *heartbeat_);
   if (!injector) return std::unexpected(injector.error());
   injector_ = std::move(*injector);
   if (Status status = injector_->configure(config_.config.protect); !status) return status;

@@ -25,6 +25,7 @@ void put(json& to, const char* name, const std::optional<WallTime>& time) {
 
 json targets_json(const TargetSupport& support) {
   json targets = json::array();
+  if (support.host) targets.push_back("host");
   if (support.sockets || support.processes) {
     for (const char* key : {"service", "unit", "cgroup", "container", "pid"}) targets.push_back(key);
   }

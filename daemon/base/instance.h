@@ -56,6 +56,9 @@ inline constexpr std::string_view kDevicePrefix = "chaosd-";
   return "chaosd-" + std::string(instance);
 }
 
+/// comm of the processes that keep a resource busy (load/worker.h).
+inline constexpr std::string_view kLoadWorkerComm = "chaosd-load";
+
 /// Name in /run/motd.d: "chaosd", and "chaosd-INSTANCE" unless it is the default one.
 [[nodiscard]] inline std::string motd_name(std::string_view instance) {
   return instance == kDefaultInstance ? "chaosd" : instance_path_name(instance);

@@ -37,7 +37,10 @@ constexpr KindParameter kResource[]{{"resource", kChoice, kResources},
                                     {"mode", kChoice, kResourceModes},
                                     {"level", kProbability},
                                     {"path", kText},
-                                    {"rate", kBitRate}};
+                                    {"rate", kBitRate},
+                                    {"leave", kBytes},
+                                    {"floor", kProbability},
+                                    {"cpus", kText}};
 constexpr KindParameter kComponent[]{{"failure_type", kChoice, kFailureTypes},
                                      {"signal", kChoice, kSignals},
                                      {"every", kDuration},

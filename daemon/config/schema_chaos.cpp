@@ -161,6 +161,7 @@ constexpr KeySpec kScenarios[]{
      .minimum = "1",
      .maximum = "100",
      .min_items = 1,
+     .effect = kNow,
      .help = "Levels of memory pressure from severity 1 to 5, in percent.",
      .set = set<kTesting, &Testing::resource_exhaustion, &ResourceExhaustionScales::memory_pressure>},
     {.path = "chaos_testing.scenarios.resource_exhaustion.cpu_throttle",

@@ -153,7 +153,9 @@ constexpr KeySpec kProtected[]{
      .list = true,
      .default_value = "[]",
      .unique = true,
-     .help = "Files and directories that no fault touches, with what is below them.",
+     .effect = kNow,
+     .help = "Files and directories that no fault touches: a file system that one of them is on is neither filled nor "
+             "written to.",
      .set = set<kProtect, &Protect::paths>},
     {.path = "protect.uids",
      .type = kInteger,

@@ -23,7 +23,7 @@ Sighting follow_one(const Followed& followed, const ServiceConfigs& services, co
     }
     const bool bound = target.contains("cgroup") || target.contains("pid");
     sighting.where = bound ? Whereabouts::kGone : Whereabouts::kAway;
-    reach = Reach{.networks = {}, .owners = SocketOwners{}, .processes = {}, .notes = {}};
+    reach = Reach{.networks = {}, .owners = SocketOwners{}, .processes = {}, .host = false, .notes = {}};
   }
   if (sighting.where == Whereabouts::kThere && followed.identity && reach->owners->identity != followed.identity) {
     return {followed.id, Whereabouts::kGone, "what it was bound to is gone, and its name or number another's"};

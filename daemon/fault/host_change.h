@@ -2,6 +2,7 @@
 // record in the undo journal, or ends with a process or a descriptor; HostFault gives it its life as a fault.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <map>
 #include <string>
@@ -16,6 +17,8 @@ namespace chaos {
 class HostChange {
  public:
   virtual ~HostChange() = default;
+  /// It is over at this time of CLOCK_BOOTTIME in any case: for what can end by itself. Before the first apply().
+  virtual void ends_at(std::chrono::nanoseconds /*boottime*/) {}
   /// Brings it about, at once. On error nothing of it stays. Errors: kUnavailable (no guardian, target away), kRefused
   /// (somebody else has taken over all of it), kInternal.
   virtual Status apply() = 0;
@@ -29,6 +32,8 @@ class HostChange {
   virtual void check() = 0;
   /// What somebody else has changed, a sentence each.
   [[nodiscard]] virtual std::vector<std::string> remarks() const = 0;
+  /// Why it is not there any more, though nobody has taken it back; empty while it is.
+  [[nodiscard]] virtual std::string failure() const { return {}; }
   /// What is measured of it, by name.
   [[nodiscard]] virtual std::map<std::string, std::string> figures() const { return {}; }
 };

@@ -41,6 +41,10 @@ Status HostFault::arm(std::chrono::nanoseconds duration) {
     const std::scoped_lock lock(mutex_);
     armed_at_ = Clock::now();
   }
+  {
+    const std::scoped_lock lock(acting_);
+    change_->ends_at(system_clock().boottime() + duration);
+  }
   if (Status status = apply(); !status) return status;
   Status started = stint_.start(duration, [this] { run(); });
   if (!started) withdraw();
@@ -163,6 +167,7 @@ void HostFault::publish() {
     if (!contains(remarks_, remark)) remarks_.push_back(std::move(remark));
   }
   figures_ = std::move(figures);
+  failure_ = change_->failure();
 }
 
 AppliedTimes HostFault::times() const {
@@ -189,7 +194,7 @@ std::map<std::string, std::string> HostFault::achieved(const Counters& /*counter
 
 Fault::TargetState HostFault::target_state() const {
   const std::scoped_lock lock(mutex_);
-  return {.gone = false, .remarks = remarks_};
+  return {.gone = false, .failure = failure_, .remarks = remarks_};
 }
 
 }  // namespace chaos

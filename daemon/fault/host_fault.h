@@ -79,6 +79,7 @@ class HostFault final : public Fault {
   std::chrono::nanoseconds applied_{0};
   std::vector<std::string> remarks_;
   std::map<std::string, std::string> figures_;
+  std::string failure_;
   Stint stint_;  ///< last: its thread uses all of the above
 };
 

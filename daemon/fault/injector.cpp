@@ -10,14 +10,16 @@ constexpr std::chrono::seconds kProtectionAge{5};
 
 }  // namespace
 
-Injector::Injector(std::unique_ptr<PacketEngine> packets, UndoJournal& journal)
-    : packets_(std::move(packets)), journal_(journal), protection_(packets_->maps()) {}
+Injector::Injector(std::unique_ptr<PacketEngine> packets, UndoJournal& journal, LoadGround loads)
+    : packets_(std::move(packets)), journal_(journal), loads_(std::move(loads)), protection_(packets_->maps()) {}
 
 Result<std::unique_ptr<Injector>> Injector::create(std::string_view instance, UndoJournal& journal,
-                                                   PacketHookChoice packet_hook) {
+                                                   PacketHookChoice packet_hook, const Heartbeat& heartbeat) {
   auto packets = PacketEngine::create(instance, &journal, packet_hook);
   if (!packets) return std::unexpected(packets.error());
-  return std::unique_ptr<Injector>(new Injector(std::move(*packets), journal));
+  auto loads = LoadGround::create(heartbeat, instance);
+  if (!loads) return std::unexpected(loads.error());
+  return std::unique_ptr<Injector>(new Injector(std::move(*packets), journal, std::move(*loads)));
 }
 
 Result<std::unique_ptr<Fault>> Injector::prepare(const AdmittedPlan& plan, const Caller& caller) {
@@ -27,7 +29,7 @@ Result<std::unique_ptr<Fault>> Injector::prepare(const AdmittedPlan& plan, const
   if (!status) return with_context("find traffic to protect", status.error());
   auto kind = find_kind(plan.plan().kind->name);
   if (!kind) return std::unexpected(kind.error());
-  return (*kind)->prepare(plan, Mechanisms{*packets_, journal_});
+  return (*kind)->prepare(plan, Mechanisms{*packets_, journal_, loads_});
 }
 
 }  // namespace chaos

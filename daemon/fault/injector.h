@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "config/config.h"
 #include "fault/kind.h"
+#include "fault/load_process.h"
 #include "fault/packet_engine.h"
 #include "fault/protection.h"
 #include "safety/admission.h"
@@ -18,9 +19,9 @@ namespace chaos {
 class Injector {
  public:
   /// Loads the programs of all mechanisms; attaches nothing. Nothing acts before rearm().
-  /// `journal` must outlive it.
+  /// `journal` and `heartbeat` must outlive it.
   static Result<std::unique_ptr<Injector>> create(std::string_view instance, UndoJournal& journal,
-                                                  PacketHookChoice packet_hook);
+                                                  PacketHookChoice packet_hook, const Heartbeat& heartbeat);
 
   /// Puts the fault in place, with `caller`'s SSH connection protected; nothing acts until Fault::arm.
   Result<std::unique_ptr<Fault>> prepare(const AdmittedPlan& plan, const Caller& caller);
@@ -37,9 +38,10 @@ class Injector {
   [[nodiscard]] PacketEngine& packets() { return *packets_; }
 
  private:
-  Injector(std::unique_ptr<PacketEngine> packets, UndoJournal& journal);
+  Injector(std::unique_ptr<PacketEngine> packets, UndoJournal& journal, LoadGround loads);
   std::unique_ptr<PacketEngine> packets_;
   UndoJournal& journal_;
+  const LoadGround loads_;
   Protection protection_;
 };
 

@@ -17,6 +17,7 @@ namespace chaos {
 
 class PacketEngine;
 class UndoJournal;
+struct LoadGround;
 
 /// A perturbation made of an admitted plan. Made by FaultKind::prepare with everything in place and nothing acting;
 /// arm() makes it act. Destroying it removes it (worker thread).
@@ -41,6 +42,7 @@ class Fault {
   /// gone, what somebody else has changed. Any thread.
   struct TargetState {
     bool gone = false;
+    std::string failure{};  ///< why it does not act any more, which nobody asked for; empty while it does
     std::vector<std::string> remarks;
   };
   [[nodiscard]] virtual TargetState target_state() const = 0;
@@ -54,6 +56,7 @@ class Fault {
 struct Mechanisms {
   PacketEngine& packets;
   UndoJournal& journal;
+  const LoadGround& loads;
 };
 
 struct FaultKind {

@@ -97,7 +97,8 @@ Scenarios::Scenarios(EventLoop& loop, Worker& worker, Injector& injector, Latch&
       write_ahead_(std::move(write_ahead)),
       watch_(loop, worker, injector,
              {.gone = [this](const std::string& id, const std::string& detail) { target_gone(id, detail); },
-              .warn = [this](const std::string& id, const std::string& warning) { warn(id, warning); }}) {
+              .warn = [this](const std::string& id, const std::string& warning) { warn(id, warning); },
+              .failed = [this](const std::string& id, const std::string& why) { failed(id, why); }}) {
   watch_.set_services(config.services);
 }
 
@@ -417,6 +418,14 @@ void Scenarios::target_gone(const std::string& id, const std::string& detail) {
   if (found == entries_.end()) return;
   spdlog::warn("scenario {}: its target is gone: {}", id, detail);
   end(found->second, EndReason::kTargetGone);
+}
+
+void Scenarios::failed(const std::string& id, const std::string& why) {
+  const auto found = entries_.find(id);
+  if (found == entries_.end()) return;
+  spdlog::error("scenario {}: {}", id, why);
+  found->second.record.error = why;
+  end(found->second, EndReason::kError);
 }
 
 void Scenarios::warn(const std::string& id, const std::string& warning) {

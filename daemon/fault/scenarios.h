@@ -111,6 +111,7 @@ class Scenarios {
   void removed(const std::string& id, const Status& status, const Counters& counters);
   void finish(const std::string& id);
   void target_gone(const std::string& id, const std::string& detail);
+  void failed(const std::string& id, const std::string& why);
   void warn(const std::string& id, const std::string& warning);
   [[nodiscard]] Status check_up() const;
   [[nodiscard]] Brakes brakes() const { return {latch_.engaged(), audit_broken_}; }

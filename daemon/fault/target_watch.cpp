@@ -58,6 +58,10 @@ void TargetWatch::look_at_interfaces() {
   for (const auto& [id, entry] : entries_) states.emplace_back(id, entry.followed.fault->target_state());
   for (const auto& [id, state] : states) {
     for (const std::string& remark : state.remarks) reports_.warn(id, remark);
+    if (!state.failure.empty()) {
+      reports_.failed(id, state.failure);
+      continue;
+    }
     if (state.gone) reports_.gone(id, "all that it was aimed at has been removed");
   }
 }

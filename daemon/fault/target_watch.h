@@ -20,10 +20,11 @@ namespace chaos {
 
 class TargetWatch {
  public:
-  /// Both on the loop thread, by a scenario's id; they may call remove().
+  /// All on the loop thread, by a scenario's id; they may call remove().
   struct Reports {
     std::function<void(const std::string& id, const std::string& detail)> gone;
     std::function<void(const std::string& id, const std::string& warning)> warn;
+    std::function<void(const std::string& id, const std::string& why)> failed;  ///< it does not act any more
   };
   /// All must outlive it, and so must it what it has posted to the worker.
   TargetWatch(EventLoop& loop, Worker& worker, Injector& injector, Reports reports);

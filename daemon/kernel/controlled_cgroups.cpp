@@ -1,6 +1,7 @@
 #include "kernel/controlled_cgroups.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <fstream>
@@ -9,6 +10,7 @@
 #include <set>
 
 #include "base/contains.h"
+#include "base/instance.h"
 #include "kernel/proc_tree.h"
 
 namespace chaos {
@@ -57,13 +59,14 @@ std::string path_in(std::string_view controller, pid_t pid, const fs::path& proc
   return {};
 }
 
-/// A member, forked by one since the members were looked for, or at its end.
+/// A member, a load of chaosd's own, forked by one since the members were looked for, or at its end.
 bool belongs(pid_t pid, const std::vector<ProcessId>& members, const fs::path& proc) {
   constexpr int kMaxAncestors = 64;
   for (int depth = 0; pid > 1 && depth < kMaxAncestors; ++depth) {
     if (contains(members, pid, &ProcessId::pid)) return true;
     const auto stat = proc::process_stat(proc, pid);
     if (!stat || stat->state == 'Z' || stat->state == 'X') return true;
+    if (stat->comm == kLoadWorkerComm && stat->parent == ::getpid()) return true;
     pid = stat->parent;
   }
   return false;

@@ -42,6 +42,7 @@ struct TargetSupport {
   bool netns = false;
   bool sockets = false;    ///< service, unit, cgroup, container
   bool filters = false;    ///< peer, port, local-port, protocol, direction
+  bool host = false;       ///< host=localhost: what all that runs here shares
   bool processes = false;  ///< service, unit, cgroup, container, pid: what runs there, and not its sockets
 };
 

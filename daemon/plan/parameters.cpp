@@ -202,9 +202,13 @@ void add_scales(std::string_view kind, const Parameters& given, const ResourceEx
     return found != given.end() && found->second == value;
   };
   if (kind != "resource_exhaustion" || policy.steps.contains("level")) return;
-  if (!is("resource", "cpu") || !is("mode", "throttle")) return;
+  const bool cpu = is("resource", "cpu") && is("mode", "throttle");
+  const bool memory = is("resource", "memory") && is("mode", "pressure");
+  if (!cpu && !memory) return;
   std::vector<std::string>& steps = policy.steps["level"];
-  for (const int percent : scales.cpu_throttle) steps.push_back(fmt::format("{}%", percent));
+  for (const int percent : cpu ? scales.cpu_throttle : scales.memory_pressure) {
+    steps.push_back(fmt::format("{}%", percent));
+  }
 }
 
 std::span<const ParamSpec> common_parameters() { return kCommonParameters; }

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "plan/handed_over.h"
+#include "plan/host_share.h"
 #include "plan/peer_service.h"
 #include "plan/services.h"
 
@@ -77,11 +78,22 @@ void find_handed_over_sockets(Plan& plan) {
       fmt::format("made by another cgroup and hit with the target: {}", fmt::join(found->names, ", ")));
 }
 
-/// Fills in population, footprint and protected things.
-void look_around(Plan& plan, const PlanDefaults& defaults, const std::vector<Process>& processes) {
+/// Fills in population, footprint and protected things. Errors: as host_share().
+Status look_around(Plan& plan, const PlanDefaults& defaults, const std::vector<Process>& processes) {
   plan.population = population_of(resolve_services(defaults.services, processes), processes);
   std::function<bool(const Process&)> touched;
-  if (plan.reach.owners) {
+  std::string all = "everything on this host (its default route)";
+  std::vector<std::string> protected_paths;
+  if (plan.reach.host) {
+    auto share = host_share(plan.parameters, defaults.protect, plan.population, processes);
+    if (!share) return std::unexpected(share.error());
+    plan.footprint = std::move(share->footprint);
+    all = std::move(share->all);
+    protected_paths = std::move(share->protected_paths);
+    touched = [everything = plan.footprint.everything, users = std::move(share->users)](const Process& p) {
+      return everything || users.contains(p.pid);
+    };
+  } else if (plan.reach.owners) {
     const std::vector<pid_t>& members = plan.reach.owners->members;
     plan.footprint = footprint_of(*plan.reach.owners, plan.population);
     touched = [&members](const Process& p) { return std::ranges::binary_search(members, p.pid); };
@@ -92,9 +104,11 @@ void look_around(Plan& plan, const PlanDefaults& defaults, const std::vector<Pro
     touched = [netns, shared = is_shared(network)](const Process& p) { return shared && p.netns == netns; };
   }
   plan.protected_things = protected_among(defaults.protect, processes, touched);
+  plan.protected_things.insert(plan.protected_things.end(), protected_paths.begin(), protected_paths.end());
   for (const Member& member : plan.footprint.members) plan.summary.touches.push_back(member.name);
-  if (plan.footprint.everything) plan.summary.touches.emplace_back("everything on this host (its default route)");
+  if (plan.footprint.everything) plan.summary.touches.push_back(all);
   plan.summary.blast_radius = format_share(blast_share(plan.population, std::span(&plan.footprint, 1)));
+  return {};
 }
 
 std::string mechanism_of(const Plan& plan, bool classic_tc) {
@@ -108,7 +122,8 @@ void describe(Plan& plan, bool classic_tc) {
   PlanSummary& summary = plan.summary;
   const bool journaled = classic_tc && !plan.reach.networks.empty();
   summary.ownership = to_string(journaled ? Ownership::kJournaled : plan.ownership);
-  summary.mechanism = plan.reach.processes ? plan.mechanism : mechanism_of(plan, classic_tc);
+  const bool by_packets = !plan.reach.processes && !plan.reach.host;
+  summary.mechanism = !by_packets ? plan.mechanism : mechanism_of(plan, classic_tc);
   summary.parameters = plan.parameters;
   summary.notes = plan.reach.notes;
   for (const PlannedNetwork& network : plan.reach.networks) {
@@ -136,7 +151,7 @@ void describe(Plan& plan, bool classic_tc) {
   if (!plan.filter.remote_ports.empty() || !plan.filter.local_ports.empty()) {
     summary.notes.emplace_back("later fragments of a datagram carry no ports and never match a port filter");
   }
-  if (!plan.reach.processes) {
+  if (by_packets) {
     summary.notes.emplace_back("one skb may stand for many wire packets (GSO, GRO); *_segments count wire packets");
   }
   if (!plan.request.severity) {
@@ -177,7 +192,7 @@ Result<Plan> make_plan(const KindSpec& kind, const ScenarioRequest& request, con
     return std::unexpected(status.error());
   }
   find_handed_over_sockets(plan);
-  look_around(plan, defaults, *processes);
+  if (Status status = look_around(plan, defaults, *processes); !status) return std::unexpected(status.error());
   plan.severity = effective_severity(kind, plan.parameters, request.severity, defaults.parameters);
 
   if (!plan.request.duration) plan.request.duration = defaults.duration;

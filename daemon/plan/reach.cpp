@@ -15,13 +15,24 @@
 namespace chaos {
 namespace {
 
-constexpr std::array<std::string_view, 6> kPrimaryKeys{"service", "unit", "cgroup", "container", "pid", "interface"};
+constexpr std::string_view kHost = "host";
+constexpr std::string_view kThisHost = "localhost";
+constexpr std::array kPrimaryKeys{std::string_view("service"),
+                                  std::string_view("unit"),
+                                  std::string_view("cgroup"),
+                                  std::string_view("container"),
+                                  std::string_view("pid"),
+                                  std::string_view("interface"),
+                                  kHost};
 
 /// Whether the kind can be aimed at this primary key, and has a use for the others.
 Status check_support(const KindSpec& kind, const TargetKeys& target, const std::string& primary) {
   const TargetSupport& can = kind.targets;
   const bool networks = primary == "interface" || (primary == "netns" && !target.contains("comm"));
-  if (networks ? !can.interface : !can.sockets && !(can.processes && primary != "netns")) {
+  const bool possible = networks            ? can.interface
+                        : primary == kHost ? can.host
+                                           : can.sockets || (can.processes && primary != "netns");
+  if (!possible) {
     return fail(Errc::kInvalid, fmt::format("{} cannot be aimed at target '{}'", kind.name, primary),
                 "target." + primary, "a target that the kind has",
                 "see `chaosctl kinds " + std::string(kind.name) + "`");
@@ -40,9 +51,10 @@ Status check_primary(const KindSpec& kind, const TargetKeys& target) {
   std::vector<std::string> primaries;
   for (const auto& [key, values] : target) {
     if (!is_target_key(key)) {
-      return fail(Errc::kInvalid, fmt::format("unknown target key '{}'", key), "target." + key, "a known target key",
-                  "known: service, unit, cgroup, container, pid, interface, netns; peer, port, local-port, protocol, "
-                  "direction, uid, comm");
+      return fail(
+          Errc::kInvalid, fmt::format("unknown target key '{}'", key), "target." + key, "a known target key",
+          "known: host, service, unit, cgroup, container, pid, interface, netns; peer, port, local-port, protocol, "
+          "direction, uid, comm");
     }
     if (values.empty() || std::ranges::any_of(values, [](const std::string& v) { return v.empty(); })) {
       return fail(Errc::kInvalid, fmt::format("target '{}' has no value", key), "target." + key, "not empty");
@@ -198,7 +210,7 @@ Result<Reach> reach_of_processes(SocketOwners owners, const std::vector<Process>
   std::ranges::sort(owners.members);
   auto found = process_reach(owners, processes);
   if (!found) return std::unexpected(found.error());
-  return Reach{.networks = {}, .owners = std::move(owners), .processes = std::move(*found), .notes = {}};
+  return Reach{.networks = {}, .owners = std::move(owners), .processes = std::move(*found), .host = false, .notes = {}};
 }
 
 Result<Reach> reach_of_sockets(const KindSpec& kind, const TargetKeys& target, const std::string& key,
@@ -256,6 +268,19 @@ Result<Reach> reach_of_users(const KindSpec& kind, const TargetKeys& target, con
   return reach_of_owners(kind, std::move(*owners), target, filter, processes);
 }
 
+/// This host as a whole. One chaosd never talks to another's, so there is one name for it.
+Result<Reach> reach_of_host(const TargetKeys& target) {
+  if (target.at(std::string(kHost)) != std::vector<std::string>{std::string(kThisHost)}) {
+    return fail(Errc::kInvalid, "chaosd acts on the host that it runs on alone", "target.host", "localhost",
+                "give host=localhost");
+  }
+  if (target.contains("comm")) {
+    return fail(Errc::kInvalid, "the host has all processes, whatever their names", "target.comm",
+                "host=localhost alone", "leave it out");
+  }
+  return Reach{.networks = {}, .owners = {}, .processes = {}, .host = true, .notes = {}};
+}
+
 Result<Reach> reach_of_network(const TargetKeys& target, const NetFilter& filter) {
   auto netns = open_netns(target);
   if (!netns) return std::unexpected(netns.error());
@@ -276,6 +301,7 @@ Result<Reach> reach_of_network(const TargetKeys& target, const NetFilter& filter
 Result<Reach> find_reach(const KindSpec& kind, const TargetKeys& target, const NetFilter& filter,
                          const ServiceConfigs& services, const std::vector<Process>& processes) {
   if (Status status = check_primary(kind, target); !status) return std::unexpected(status.error());
+  if (target.contains(std::string(kHost))) return reach_of_host(target);
   for (const std::string_view key : kPrimaryKeys) {
     if (key == "interface" || !target.contains(std::string(key))) continue;
     return reach_of_sockets(kind, target, std::string(key), filter, services, processes);

@@ -39,6 +39,7 @@ struct Reach {
   std::vector<PlannedNetwork> networks;
   std::optional<SocketOwners> owners;     ///< empty: all sockets
   std::optional<ProcessReach> processes;  ///< for kinds that act on processes; then there are no networks
+  bool host = false;                      ///< the whole host; then there are none of the above
   std::vector<std::string> notes;         ///< what a user should know about it
 };
 

@@ -263,9 +263,9 @@ std::string Prefix::str() const {
 }
 
 bool is_target_key(std::string_view key) {
-  constexpr std::array<std::string_view, 14> kKeys = {
-      "service", "unit", "cgroup",   "container", "pid",      "interface", "netns",
-      kPeer,     kPort,  kLocalPort, kProtocol,   kDirection, kUid,        "comm",
+  constexpr std::array<std::string_view, 15> kKeys = {
+      "host", "service", "unit",     "cgroup",  "container", "pid", "interface", "netns",
+      kPeer,  kPort,     kLocalPort, kProtocol, kDirection,  kUid,  "comm",
   };
   return contains(kKeys, key);
 }

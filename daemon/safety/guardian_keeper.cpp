@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <spawn.h>
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
 #include <sys/wait.h>
@@ -15,9 +14,9 @@ extern "C" {  // the header of glibc 2.36 has no __BEGIN_DECLS
 #include <array>
 #include <csignal>
 #include <utility>
-#include <vector>
 
 #include "base/clock.h"
+#include "base/spawn.h"
 #include "safety/guardian.h"
 
 namespace chaos {
@@ -28,30 +27,10 @@ constexpr std::chrono::milliseconds kRetry{200};
 /// How often it is looked at, and for how long it may not have come round (it does five times a second, but not while
 /// it undoes).
 constexpr std::chrono::seconds kLook{1};
-/// What the guardian finds its descriptors under.
+/// What the guardian finds its descriptors under, in the order in which it is given them.
 constexpr int kGuardianPidfd = 3;
 constexpr int kGuardianHeartbeat = 4;
 constexpr int kGuardianReady = 5;
-
-class FileActions {
- public:
-  FileActions() { posix_spawn_file_actions_init(&actions_); }
-  ~FileActions() { posix_spawn_file_actions_destroy(&actions_); }
-  FileActions(const FileActions&) = delete;
-  FileActions& operator=(const FileActions&) = delete;
-  void move(int from, int to) { posix_spawn_file_actions_adddup2(&actions_, from, to); }
-  [[nodiscard]] const posix_spawn_file_actions_t* get() const { return &actions_; }
-
- private:
-  posix_spawn_file_actions_t actions_{};
-};
-
-/// Out of the range that the child gives meanings to, so that no dup2 there overwrites another's source.
-Result<UniqueFd> lifted(int fd) {
-  UniqueFd high(::fcntl(fd, F_DUPFD_CLOEXEC, 16));
-  if (!high.valid()) return fail_errno("duplicate a descriptor");
-  return high;
-}
 
 }  // namespace
 
@@ -84,36 +63,18 @@ Status GuardianKeeper::spawn() {
   if (::pipe2(pipe.data(), O_CLOEXEC | O_NONBLOCK) != 0) return fail_errno("make the guardian's pipe");
   ready_pipe_.reset(pipe[0]);
   const UniqueFd write_end(pipe[1]);
-  const auto pidfd = lifted(own_pidfd_.get());
-  const auto heartbeat = lifted(heartbeat_.fd());
-  const auto ready = lifted(write_end.get());
-  for (const auto* fd : {&pidfd, &heartbeat, &ready}) {
-    if (!*fd) return std::unexpected(fd->error());
-  }
-  FileActions actions;
-  actions.move(pidfd->get(), kGuardianPidfd);
-  actions.move(heartbeat->get(), kGuardianHeartbeat);
-  actions.move(ready->get(), kGuardianReady);
-
-  std::vector<std::string> words{"chaosd-guardian", kGuardianVerb,
-                                 "--pidfd",         std::to_string(kGuardianPidfd),
-                                 "--heartbeat",     std::to_string(kGuardianHeartbeat),
-                                 "--ready",         std::to_string(kGuardianReady),
-                                 "--runtime-dir",   place_.runtime_dir.string(),
-                                 "--instance",      place_.instance};
-  std::vector<char*> arguments;
-  arguments.reserve(words.size() + 1);
-  for (std::string& word : words) arguments.push_back(word.data());
-  arguments.push_back(nullptr);
   heartbeat_.guardian_seen_ns().store(0);
   spawned_ = system_clock().monotonic();
   late_ = false;
-  pid_t pid = 0;
   // An exec'ed child: one that shared chaosd's descriptors would keep its faults alive (KERNEL).
-  const int err = ::posix_spawn(&pid, "/proc/self/exe", actions.get(), nullptr, arguments.data(), environ);
-  if (err != 0) return fail_errno("start the guardian", err);
-  pid_.store(pid);
-  pidfd_.reset(::pidfd_open(pid, 0));
+  const auto pid =
+      spawn_self({"chaosd-guardian", kGuardianVerb, "--pidfd", std::to_string(kGuardianPidfd), "--heartbeat",
+                  std::to_string(kGuardianHeartbeat), "--ready", std::to_string(kGuardianReady), "--runtime-dir",
+                  place_.runtime_dir.string(), "--instance", place_.instance},
+                 {own_pidfd_.get(), heartbeat_.fd(), write_end.get()});
+  if (!pid) return std::unexpected(pid.error());
+  pid_.store(*pid);
+  pidfd_.reset(::pidfd_open(*pid, 0));
   if (!pidfd_.valid()) return fail_errno("open a pidfd of the guardian");
   auto death = loop_.add_io(pidfd_.get(), EPOLLIN, [this](std::uint32_t) { died(); });
   auto readiness = loop_.add_io(ready_pipe_.get(), EPOLLIN, [this](std::uint32_t) { became_ready(); });

@@ -60,7 +60,7 @@ struct ResidueScope {
   std::set<std::uint32_t> own_programs;
   std::set<std::uint32_t> own_maps;
   std::set<std::string> own_devices;            ///< names
-  std::set<pid_t> own_processes;                ///< guardian, load workers
+  std::set<pid_t> own_processes;                ///< guardian; its children, load workers, are in any case
   std::set<std::filesystem::path> own_cgroups;  ///< absolute paths, with all below them
   std::set<std::filesystem::path> own_files;    ///< absolute paths: undo records of active scenarios
 };

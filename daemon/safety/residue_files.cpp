@@ -136,6 +136,9 @@ void find_processes(const ResidueScope& scope, Items& items) {
     if (pid == scope.own_pid || scope.own_processes.contains(pid)) continue;
     const auto arguments = proc::arguments(scope.proc, pid);
     if (!is_chaosd_of_instance(arguments, scope.instance)) continue;
+    // A living daemon's load workers are its children, and end with it.
+    const auto stat = scope.own_pid > 0 ? proc::process_stat(scope.proc, pid) : std::nullopt;
+    if (scope.daemon_alive && stat && stat->parent == scope.own_pid && stat->comm == kLoadWorkerComm) continue;
     items.push_back({std::string(kProcess), std::to_string(pid), fmt::format("{}", fmt::join(arguments, " "))});
   }
 }

@@ -54,7 +54,7 @@ TEST(Severity, ScaleOfThreeStepsIsTheContracts) {
   EXPECT_THAT(presets, ElementsAre("50", "50", "70", "90", "90"));
 }
 
-TEST(Severity, TheConfigurationsCpuThrottleIsAScaleOfThatUseAlone) {
+TEST(Severity, TheConfigurationsScalesAreOfTheirUseAlone) {
   const ResourceExhaustionScales scales{.memory_pressure = {1}, .cpu_throttle = {10, 20, 30}};
   const Parameters throttle{{"resource", "cpu"}, {"mode", "throttle"}};
   ParameterPolicy policy;
@@ -63,6 +63,9 @@ TEST(Severity, TheConfigurationsCpuThrottleIsAScaleOfThatUseAlone) {
   policy.steps["level"] = {"5%"};
   add_scales("resource_exhaustion", throttle, scales, policy);
   EXPECT_THAT(policy.steps["level"], ElementsAre("5%"));
+  ParameterPolicy pressed;
+  add_scales("resource_exhaustion", {{"resource", "memory"}, {"mode", "pressure"}}, scales, pressed);
+  EXPECT_THAT(pressed.steps["level"], ElementsAre("1%"));
   ParameterPolicy untouched;
   add_scales("resource_exhaustion", {{"resource", "pids"}, {"mode", "limit"}}, scales, untouched);
   add_scales("packet_loss", throttle, scales, untouched);

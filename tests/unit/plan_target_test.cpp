@@ -84,11 +84,11 @@ TEST(Prefix, ContainsNarrowerOnesOfItsFamily) {
 }
 
 TEST(Target, KnowsTheKeysOfTheContract) {
-  for (const char* key : {"service", "unit", "cgroup", "container", "pid", "interface", "netns", "peer", "port",
+  for (const char* key : {"host", "service", "unit", "cgroup", "container", "pid", "interface", "netns", "peer", "port",
                           "local-port", "protocol", "direction", "uid", "comm"}) {
     EXPECT_TRUE(is_target_key(key)) << key;
   }
-  for (const char* key : {"", "Port", "local_port", "host", "interface "}) EXPECT_FALSE(is_target_key(key)) << key;
+  for (const char* key : {"", "Port", "local_port", "hosts", "interface "}) EXPECT_FALSE(is_target_key(key)) << key;
 }
 
 TEST(NetFilter, IsOpenWithoutNarrowingKeys) {

@@ -8,6 +8,7 @@ fast_limit_s=${CHAOS_VM_LIMIT:-1200}
 fast_programs=(
   sh bash ip tc ss nstat ping arping nft iptables ethtool iperf3 bpftool nsenter unshare setpriv ps sysctl
   mount umount timeout sleep sshd ssh ssh-keygen modprobe prlimit env sqlite3 jq
+  mkfs.ext4 losetup truncate redis-server redis-cli
 )
 
 # What they may make the kernel ask for.
@@ -19,7 +20,7 @@ fast_modules=(
   tcp_bbr tcp_diag udp_diag inet_diag raw_diag unix_diag af_packet_diag netlink_diag
   nf_tables nft_compat nft_ct nft_counter nft_limit nft_log nft_reject_inet nft_chain_nat nft_fib_inet nft_numgen
   nf_conntrack nf_nat ip_tables iptable_filter iptable_nat ip6_tables ip6table_filter x_tables xt_cgroup xt_conntrack
-  loop fuse overlay dm_mod dm_delay dm_flakey
+  loop ext4 crc32c_generic fuse overlay dm_mod dm_delay dm_flakey
 )
 
 # run_fast KERNEL FILTER SHELL: sets verdict to false unless all went well.

@@ -1,0 +1,18 @@
+// resource_exhaustion, cpu load: CPUs kept busy by workers, of the host or inside a target's cgroup.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "fault/load_workers.h"
+
+namespace chaos {
+
+extern const LoadMeans kCpuLoad;
+
+/// "0-2,5": each once, ascending, and all of them of `online`, which is written likewise. Error: kInvalid, field
+/// `parameters.cpus`.
+[[nodiscard]] Result<std::vector<unsigned>> parse_cpus(std::string_view list, std::string_view online);
+
+}  // namespace chaos

@@ -1,0 +1,36 @@
+// Directories as this host has them, whatever mounts of its own chaosd runs with (a unit's ProtectSystem= makes the
+// file systems read-only for it, PrivateTmp= gives it another /tmp). Changes nothing; any thread; blocks on the file
+// system. Needs CAP_SYS_PTRACE to see the mounts of PID 1; without it the own ones are used.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace chaos {
+
+/// Absolute, as a process of the host would mean it. Errors: kInvalid (not absolute, no directory), kNotFound; field
+/// `parameters.path`.
+[[nodiscard]] Result<UniqueFd> open_host_directory(const std::string& path);
+
+/// How full a file system is, as df(1) has it: what is reserved for root counts neither as used nor as there.
+struct FileSystemSpace {
+  std::uint64_t used = 0;  ///< bytes
+  std::uint64_t left = 0;  ///< bytes, for those who are not root
+  std::uint64_t unit = 0;  ///< bytes in a block
+  [[nodiscard]] std::uint64_t whole() const { return used + left; }
+};
+/// Of the file system that the descriptor is on. Error: kInternal.
+[[nodiscard]] Result<FileSystemSpace> space_of(int fd);
+
+/// True for tmpfs and ramfs, whose files are the host's memory. Error: kInternal.
+[[nodiscard]] Result<bool> is_memory(int fd);
+
+/// The device of the file system; 0 if it cannot be told.
+[[nodiscard]] dev_t device_of(int fd);
+
+}  // namespace chaos

@@ -1,0 +1,350 @@
+// What resource_exhaustion takes by workers, measured by others: CPU time by /proc/stat and cpu.stat, memory by
+// /proc/meminfo and the cgroup's own files, room and writes by statvfs(3) and the device's statistics.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cmath>
+#include <fstream>
+#include <memory>
+#include <thread>
+
+#include "support/daemon.h"
+#include "support/halted.h"
+#include "support/kernel_test.h"
+#include "support/limited.h"
+#include "support/loads.h"
+#include "support/loop_disk.h"
+#include "support/observe.h"
+#include "support/requests.h"
+#include "support/time_scale.h"
+#include "support/timings.h"
+
+namespace chaos::test {
+namespace {
+
+using nlohmann::json;
+using std::chrono::seconds;
+using std::chrono::steady_clock;
+using testing::HasSubstr;
+
+constexpr double kMebi = 1024 * 1024;
+
+class Loads : public testing::Test {
+ protected:
+  void SetUp() override {
+    CHAOS_NEEDS_ROOT();
+    daemon_ = std::make_unique<Daemon>();
+  }
+  static json request(const json& target, json parameters) {
+    return {
+        {"kind", "resource_exhaustion"}, {"target", target}, {"parameters", std::move(parameters)}, {"duration", "2m"}};
+  }
+  static json host() { return {{"host", "localhost"}}; }
+  static json inside(const LimitedCgroup& cgroup) { return {{"cgroup", cgroup.cgroup().path()}}; }
+
+  std::string start(const json& body) {
+    const json started = daemon_->run_scenario(body);
+    EXPECT_EQ(started.at("plan").at("ownership"), "process");
+    EXPECT_THAT(load_workers(daemon_->instance()), testing::SizeIs(1));
+    return id_of(started);
+  }
+  json achieved(const std::string& id) const { return daemon_->scenario(id).at("achieved"); }
+  void stop(const std::string& id) const {
+    const json ended = daemon_->stop_scenario(id);
+    EXPECT_EQ(ended.at("state"), "completed") << ended.dump(1);
+    EXPECT_EQ(ended.at("counters").at("injected"), 1);
+    expect_nothing_left();
+  }
+  void expect_nothing_left() const {
+    EXPECT_TRUE(load_workers(daemon_->instance()).empty());
+    const Response residue = daemon_->get("/api/chaos/residue");
+    EXPECT_TRUE(residue.body.value("clean", false)) << residue.text;
+  }
+  std::tuple<long, std::string, bool> refusal(const json& body) const {
+    const Response answer = daemon_->post("/api/chaos/scenarios", body);
+    return {answer.status, answer.body.value("field", ""), answer.body.value("rule", "").empty()};
+  }
+  std::unique_ptr<Daemon> daemon_;
+};
+
+/// Observed over a span of time.
+template <class Read>
+double share_over(seconds span, const Read& read) {
+  const auto began = steady_clock::now();
+  const auto before = read();
+  std::this_thread::sleep_for(span);  // a span to divide by
+  const auto after = read();
+  return std::chrono::duration<double>(after - before) / (steady_clock::now() - began);
+}
+
+TEST_F(Loads, ACgroupUsesItsShareOfTheCpusWhoeverWorksInIt) {
+  const LimitedCgroup cgroup("cpu");
+  const LimitedCgroup other("cpu");
+  // Works for a tenth of the time, or so: what it uses counts.
+  Child member("/bin/bash",
+               {"bash", "-c", "read -r go; while :; do for ((i = 0; i < 3000; i++)); do :; done; sleep 0.09; done"});
+  const Child idle("/bin/sleep", {"sleep", "1000"});
+  cgroup.add(member.pid());
+  other.add(idle.pid());
+  member.write_line("go");
+  // What a busy machine can give.
+  for (const double level : {0.2, 0.35}) {
+    const std::string percent = std::to_string(std::lround(100 * level)) + "%";
+    const std::string id =
+        start(request(inside(cgroup), {{"resource", "cpu"}, {"mode", "load"}, {"level", percent}, {"cpus", "0"}}));
+    std::this_thread::sleep_for(seconds(2));  // the first looks at what others use
+    const double share = share_over(by_size(seconds(6), seconds(20)), [&] { return cgroup_cpu(cgroup.cgroup()); });
+    report_figure("CPU of the cgroup at a level of " + percent, 100 * share, "%");
+    EXPECT_NEAR(share, level, 0.03);
+    const json figures = achieved(id);
+    EXPECT_NEAR(std::stod(figures.value("level", "0")) / 100, level, 0.04) << figures;
+    EXPECT_GT(std::stod(figures.value("own", "0")), 1) << figures;
+    stop(id);
+  }
+  EXPECT_LT(cgroup_cpu(other.cgroup()), std::chrono::milliseconds(100));
+}
+
+TEST_F(Loads, TheHostsCpusAreInUseForTheLevelAtLeast) {
+  // Others' work on this machine counts as well, and may be more than the level: then nothing is added.
+  const auto without_load = [&] {
+    const HostCpu before = host_cpu();
+    std::this_thread::sleep_for(seconds(1));  // a span to divide by
+    const HostCpu after = host_cpu();
+    return (after.used - before.used) / (after.all - before.all);
+  };
+  const double idle_use = without_load();
+  const std::string id = start(request(host(), {{"resource", "cpu"}, {"mode", "load"}, {"level", "60%"}}));
+  const pid_t worker = *load_workers(daemon_->instance()).begin();
+  std::this_thread::sleep_for(seconds(2));  // the first looks at what others use
+  const HostCpu before = host_cpu();
+  const auto own_before = cpu_time(worker);
+  const auto began = steady_clock::now();
+  std::this_thread::sleep_for(by_size(seconds(6), seconds(20)));  // a span to divide by
+  const HostCpu after = host_cpu();
+  const double used = (after.used - before.used) / (after.all - before.all);
+  const auto cpus = static_cast<double>(std::thread::hardware_concurrency());
+  const double own =
+      std::chrono::duration<double>(cpu_time(worker) - own_before) / (steady_clock::now() - began) / cpus;
+  report_figure("CPU of the host before", 100 * idle_use, "%");
+  report_figure("CPU of the host at a level of 60%", 100 * used, "%");
+  report_figure("of it by the load", 100 * own, "%");
+  EXPECT_GE(used, 0.57);
+  // What others use is not the load's doing; it comes and goes within the second that the load looks back.
+  EXPECT_LE(used, std::max(0.63, used - own + 0.1));
+  stop(id);
+}
+
+TEST_F(Loads, MemoryOfACgroupIsInUseToItsLevelAndIsGivenBackToOthers) {
+  const LimitedCgroup cgroup("memory");
+  constexpr double kLimit = 512 * kMebi;
+  limit_memory(cgroup, static_cast<std::uint64_t>(kLimit));
+  const MemoryUser member(cgroup);
+  member.hold(static_cast<std::size_t>(64 * kMebi));
+  const std::string id =
+      start(request(inside(cgroup), {{"resource", "memory"}, {"mode", "pressure"}, {"level", "80%"}}));
+  const pid_t worker = *load_workers(daemon_->instance()).begin();
+  const auto share = [&] { return memory_used(cgroup) / kLimit; };
+  const auto held = [&] { return 1024 * static_cast<double>(status_kb(worker, "VmRSS")); };
+  EXPECT_TRUE(eventually([&] { return std::abs(share() - 0.8) < 0.02; })) << share();
+  report_figure("memory of the cgroup at a level of 80%", 100 * share(), "%");
+  // Really there.
+  EXPECT_NEAR(held(), 0.8 * kLimit - 64 * kMebi, 0.05 * kLimit);
+  EXPECT_EQ(status_kb(worker, "VmSwap"), 0U);
+  EXPECT_EQ(std::ifstream("/proc/" + std::to_string(worker) + "/oom_score_adj").get(), '1');
+  // The member wants more: it gets it, and the level stays.
+  member.hold(static_cast<std::size_t>(256 * kMebi));
+  EXPECT_TRUE(eventually([&] { return std::abs(share() - 0.8) < 0.02; })) << share();
+  // More than the level by itself: nothing is held any more, and nobody was killed.
+  member.hold(static_cast<std::size_t>(470 * kMebi));
+  EXPECT_TRUE(eventually([&] { return held() < 24 * kMebi; }));
+  member.hold(static_cast<std::size_t>(16 * kMebi));
+  EXPECT_TRUE(eventually([&] { return std::abs(share() - 0.8) < 0.02; })) << share();
+  EXPECT_EQ(*load_workers(daemon_->instance()).begin(), worker);
+  EXPECT_TRUE(eventually([&] { return std::abs(std::stod(achieved(id).value("level", "0")) - 80) < 2; }));
+  stop(id);
+  EXPECT_LT(share(), 0.1);
+}
+
+TEST_F(Loads, TheFloorHolds) {
+  const LimitedCgroup cgroup("memory");
+  constexpr double kLimit = 256 * kMebi;
+  limit_memory(cgroup, static_cast<std::uint64_t>(kLimit));
+  const MemoryUser member(cgroup);
+  member.hold(0);
+  const std::string id = start(
+      request(inside(cgroup),
+              {{"resource", "memory"}, {"mode", "pressure"}, {"level", "70%"}, {"floor", "30%"}, {"rate", "200MBps"}}));
+  double most = 0;
+  const auto share = [&] {
+    const double now = memory_used(cgroup) / kLimit;
+    most = std::max(most, now);
+    return now;
+  };
+  const auto began = steady_clock::now();
+  EXPECT_TRUE(eventually([&] { return share() > 0.68; }));
+  // 179 MiB at 200 MB/s.
+  EXPECT_GT(steady_clock::now() - began, std::chrono::milliseconds(700));
+  EXPECT_FALSE(eventually([&] { return share() > 0.72; }, seconds(1)));
+  report_figure("most of the cgroup's memory in use beside a floor of 30%", 100 * most, "%");
+  stop(id);
+}
+
+TEST_F(Loads, MemoryOfTheHostIsInUseToItsLevel) {
+  const double whole = meminfo("MemTotal");
+  const double used_before = 1 - meminfo("MemAvailable") / whole;
+  // Half a gibibyte or so.
+  const double level = std::round(1000 * (used_before + 512 * kMebi / whole)) / 1000;
+  char percent[16];
+  std::snprintf(percent, sizeof percent, "%.1f%%", 100 * level);
+  const std::string id = start(request(host(), {{"resource", "memory"}, {"mode", "pressure"}, {"level", percent}}));
+  const pid_t worker = *load_workers(daemon_->instance()).begin();
+  double share = 0;
+  // Others' memory comes and goes: the worker's own size follows it.
+  EXPECT_TRUE(eventually([&] {
+    share = 1 - meminfo("MemAvailable") / whole;
+    return std::abs(share - level) < 0.005 && static_cast<double>(status_kb(worker, "VmRSS")) > 64 * 1024;
+  })) << share
+      << " of " << level;
+  report_figure(std::string("memory of the host at a level of ") + percent, 100 * share, "%");
+  stop(id);
+}
+
+TEST_F(Loads, AFullFileSystemGivesENOSPCAndItsRoomBack) {
+  const LoopDisk disk(128);
+  const std::uint64_t left_before = disk.left();
+  const auto write_errno = [&] {
+    const UniqueFd file(::open((disk.root() / "writer").c_str(), O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600));
+    const std::string data(1 << 20, 'x');
+    // Not as root, who has a reserve.
+    EXPECT_EQ(::setresuid(-1, 65533, -1), 0);
+    const ssize_t size = ::write(file.get(), data.data(), data.size());
+    const int err = size == static_cast<ssize_t>(data.size()) ? 0 : size >= 0 ? ENOSPC : errno;
+    EXPECT_EQ(::setresuid(-1, 0, -1), 0);
+    ::unlink((disk.root() / "writer").c_str());
+    return err;
+  };
+  EXPECT_EQ(write_errno(), 0);
+  for (const double level : {0.5, 0.9, 1.0}) {
+    const std::string percent = std::to_string(std::lround(100 * level)) + "%";
+    const std::string id = start(
+        request(host(), {{"resource", "disk"}, {"mode", "fill"}, {"level", percent}, {"path", disk.root().string()}}));
+    EXPECT_TRUE(eventually([&] { return std::abs(disk.used_share() - level) < 0.01; })) << disk.used_share();
+    report_figure("of the file system in use at a level of " + percent, 100 * disk.used_share(), "%");
+    EXPECT_EQ(write_errno(), level < 1 ? 0 : ENOSPC);
+    EXPECT_TRUE(eventually([&] { return std::abs(std::stod(achieved(id).value("level", "0")) - 100 * level) < 1; }));
+    stop(id);
+    EXPECT_TRUE(eventually([&] { return disk.left() == left_before; })) << disk.left() << " of " << left_before;
+    EXPECT_EQ(write_errno(), 0);
+  }
+  const std::string id = start(
+      request(host(), {{"resource", "disk"}, {"mode", "fill"}, {"leave", "10MiB"}, {"path", disk.root().string()}}));
+  EXPECT_TRUE(eventually([&] { return std::abs(static_cast<double>(disk.left()) - 10 * kMebi) < kMebi; }));
+  EXPECT_TRUE(std::filesystem::is_empty(disk.root() / "lost+found"));
+  stop(id);
+}
+
+TEST_F(Loads, WritesComeToTheDeviceAtTheirRate) {
+  const LoopDisk disk(512);
+  const std::string id = start(
+      request(host(), {{"resource", "disk"}, {"mode", "io_load"}, {"rate", "8MBps"}, {"path", disk.root().string()}}));
+  std::this_thread::sleep_for(seconds(1));  // the file's blocks are on the disk
+  const auto began = steady_clock::now();
+  const std::uint64_t before = disk.device_written();
+  std::this_thread::sleep_for(by_size(seconds(5), seconds(20)));  // a span to divide by
+  const double rate = static_cast<double>(disk.device_written() - before) /
+                      std::chrono::duration<double>(steady_clock::now() - began).count();
+  report_figure("written to the device at a rate of 8 MB/s", rate / 1e6, "MB/s");
+  EXPECT_NEAR(rate, 8e6, 0.03 * 8e6 * time_scale());
+  const json figures = achieved(id);
+  EXPECT_THAT(figures.value("rate", ""), HasSubstr("MiB/s"));
+  EXPECT_THAT(figures.value("device_written", ""), HasSubstr("MiB/s"));
+  stop(id);
+}
+
+TEST_F(Loads, AWorkerThatSomebodyKillsEndsTheScenarioWithTheReason) {
+  const std::string id = start(request(host(), {{"resource", "cpu"}, {"mode", "load"}, {"level", "5%"}}));
+  ASSERT_EQ(::kill(*load_workers(daemon_->instance()).begin(), SIGKILL), 0);
+  const json record = wait_for_end(*daemon_, id);
+  EXPECT_EQ(record.value("end_reason", ""), "error");
+  EXPECT_EQ(record.value("state", ""), "failed");
+  EXPECT_THAT(record.value("error", ""), HasSubstr("signal 9"));
+  expect_nothing_left();
+}
+
+TEST_F(Loads, AnotherScenarioOnTheSameCgroupIsNotAboutTheWorker) {
+  const LimitedCgroup cgroup("cpu");
+  const Child member("/bin/sleep", {"sleep", "1000"});
+  cgroup.add(member.pid());
+  const std::string load =
+      start(request(inside(cgroup), {{"resource", "cpu"}, {"mode", "load"}, {"level", "5%"}, {"cpus", "0"}}));
+  const json crash = daemon_->run_scenario({{"kind", "component_failure"},
+                                            {"target", inside(cgroup)},
+                                            {"parameters", {{"failure_type", "slow_response"}, {"frozen", "10%"}}},
+                                            {"duration", "1m"}});
+  EXPECT_EQ(crash.at("plan").at("processes").size(), 2U) << crash.dump(1);
+  EXPECT_EQ(daemon_->stop_scenario(id_of(crash)).at("state"), "completed");
+  EXPECT_TRUE(exists(member.pid()));
+  stop(load);
+}
+
+TEST_F(Loads, WhatCannotBeTakenIsRefusedWithTheReason) {
+  const LimitedCgroup cgroup("memory");
+  const Child member("/bin/sleep", {"sleep", "1000"});
+  cgroup.add(member.pid());
+  const auto bad = [](const char* field) { return std::tuple(400L, std::string(field), false); };
+  const json fill{{"resource", "disk"}, {"mode", "fill"}, {"level", "50%"}};
+  const auto with = [](json parameters, const char* name, const char* value) {
+    parameters[name] = value;
+    return parameters;
+  };
+  EXPECT_EQ(refusal(request({{"host", "elsewhere"}}, {{"resource", "cpu"}, {"mode", "load"}, {"level", "5%"}})),
+            bad("target.host"));
+  EXPECT_EQ(refusal(request(host(), {{"resource", "cpu"}, {"mode", "throttle"}, {"level", "5%"}})), bad("target"));
+  EXPECT_EQ(refusal({{"kind", "packet_loss"}, {"target", host()}, {"parameters", {{"probability", "1%"}}}}),
+            bad("target.host"));
+  const json load{{"resource", "cpu"}, {"mode", "load"}, {"level", "5%"}};
+  EXPECT_EQ(refusal(request(host(), with(load, "cpus", "0-99999"))), bad("parameters.cpus"));
+  EXPECT_EQ(refusal(request(host(), with(load, "path", "/"))), bad("parameters.path"));
+  EXPECT_EQ(refusal(request(host(), {{"resource", "cpu"}, {"mode", "load"}})), bad("parameters.level"));
+  EXPECT_EQ(refusal(request(host(), {{"resource", "memory"}, {"mode", "pressure"}, {"level", "96%"}})),
+            bad("parameters.level"));
+  // No limit, so no share of it.
+  EXPECT_EQ(refusal(request(inside(cgroup), {{"resource", "memory"}, {"mode", "pressure"}, {"level", "50%"}})),
+            std::tuple(501L, std::string("target"), false));
+  EXPECT_EQ(refusal(request(host(), fill)), bad("parameters.path"));
+  EXPECT_EQ(refusal(request(host(), with(fill, "path", "here"))), bad("parameters.path"));
+  EXPECT_EQ(refusal(request(host(), with(fill, "path", "/nowhere"))),
+            std::tuple(404L, std::string("parameters.path"), false));
+  EXPECT_EQ(refusal(request(host(), with(fill, "path", "/dev/shm"))),
+            std::tuple(409L, std::string("parameters.path"), false));
+  EXPECT_EQ(refusal(request(host(), with(fill, "path", "/proc"))),
+            std::tuple(501L, std::string("parameters.path"), false));
+  EXPECT_EQ(refusal(request(host(), with(with(fill, "path", "/"), "leave", "1GiB"))), bad("parameters.leave"));
+  EXPECT_EQ(refusal(request(inside(cgroup), with(fill, "path", "/"))), bad("target"));
+  EXPECT_EQ(refusal(request(host(), {{"resource", "disk"}, {"mode", "io_load"}, {"path", "/"}})),
+            bad("parameters.rate"));
+  expect_nothing_left();
+}
+
+TEST_F(Loads, TheHostIsEverybodysAndAFileSystemItsUsers) {
+  const LoopDisk disk(64);
+  const auto plan = [&](const json& parameters) {
+    const Response answer = daemon_->post("/api/chaos/plan", request(host(), parameters));
+    EXPECT_EQ(answer.status, 200) << answer.text;
+    return answer.body.at("scenario");
+  };
+  const auto touches = [](const json& body) { return body.at("plan").at("touches").dump(); };
+  const json cpu = plan({{"resource", "cpu"}, {"mode", "load"}, {"level", "50%"}});
+  EXPECT_THAT(touches(cpu), HasSubstr("everything on this host"));
+  EXPECT_EQ(cpu.at("plan").at("blast_radius"), "1.00");
+  const json root = plan({{"resource", "disk"}, {"mode", "fill"}, {"level", "50%"}, {"path", "/var"}});
+  EXPECT_EQ(root.at("plan").at("blast_radius"), "1.00");
+  const json fill = plan({{"resource", "disk"}, {"mode", "fill"}, {"level", "50%"}, {"path", disk.root().string()}});
+  EXPECT_THAT(touches(fill), HasSubstr("file system of"));
+  EXPECT_NE(fill.at("plan").at("blast_radius"), "1.00");
+}
+
+}  // namespace
+}  // namespace chaos::test
