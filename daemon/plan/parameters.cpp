@@ -329,6 +329,10 @@ Result<std::chrono::nanoseconds> get_duration(const Parameters& values, std::str
   return read(values, name, parse_duration);
 }
 
+std::chrono::nanoseconds duration_or_zero(const Parameters& values, std::string_view name) {
+  return get_duration(values, name).value_or(std::chrono::nanoseconds(0));
+}
+
 Result<std::uint64_t> get_integer(const Parameters& values, std::string_view name) {
   return read(values, name, parse_unsigned);
 }
