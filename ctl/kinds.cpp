@@ -38,11 +38,15 @@ std::string severity_text(const Json& parameter) {
 
 /// What the parameter means, behind "with model=every_nth: " where it is taken under a condition only.
 std::string meaning_of(const Json& parameter) {
-  const Json& when = member(parameter, "when");
-  if (!when.is_object()) return text_of(parameter, "help");
-  std::string values;
-  for (const Json& value : list_at(when, "values")) values += (values.empty() ? "" : "|") + text_of(value);
-  return "with " + text_of(when, "parameter") + "=" + values + ": " + text_of(parameter, "help");
+  std::string conditions;
+  for (const char* key : {"when", "or_when"}) {
+    const Json& when = member(parameter, key);
+    if (!when.is_object()) continue;
+    std::string values;
+    for (const Json& value : list_at(when, "values")) values += (values.empty() ? "" : "|") + text_of(value);
+    conditions += (conditions.empty() ? "with " : " or ") + text_of(when, "parameter") + "=" + values;
+  }
+  return (conditions.empty() ? "" : conditions + ": ") + text_of(parameter, "help");
 }
 
 void print_parameters(const Context& context, const Json& kind, const Json& common) {

@@ -271,16 +271,19 @@ constexpr std::string_view kReports = R"json({
       "maximum": {"type": "string"},
       "default": {"type": "string"},
       "choices": {"type": "array", "items": {"type": "string"}},
-      "when": {
-        "type": "object",
-        "description": "taken only while that parameter has one of these values",
-        "required": ["parameter", "values"],
-        "properties": {
-          "parameter": {"type": "string"},
-          "values": {"type": "array", "items": {"type": "string"}}
-        }
-      },
+      "when": {"$ref": "#/components/schemas/Condition", "description": "taken only while this holds"},
+      "or_when": {"$ref": "#/components/schemas/Condition", "description": "or this"},
+      "preset_when": {"$ref": "#/components/schemas/Condition", "description": "a severity fills it only while this holds"},
       "severity": {"$ref": "#/components/schemas/Texts", "description": "presets for severity \"1\" to \"5\""}
+    }
+  },
+  "Condition": {
+    "type": "object",
+    "description": "another parameter has one of these values",
+    "required": ["parameter", "values"],
+    "properties": {
+      "parameter": {"type": "string"},
+      "values": {"type": "array", "items": {"type": "string"}}
     }
   },
   "FeatureList": {

@@ -115,9 +115,12 @@ json to_json(const ParamSpec& parameter) {
   put(value, "maximum", parameter.maximum);
   put(value, "default", parameter.default_value);
   if (!parameter.choices.empty()) value["choices"] = parameter.choices;
-  if (!parameter.when.parameter.empty()) {
-    value["when"] = {{"parameter", parameter.when.parameter}, {"values", parameter.when.values}};
-  }
+  const auto condition = [](const Condition& what) {
+    return json{{"parameter", what.parameter}, {"values", what.values}};
+  };
+  if (!parameter.when.parameter.empty()) value["when"] = condition(parameter.when);
+  if (!parameter.or_when.parameter.empty()) value["or_when"] = condition(parameter.or_when);
+  if (!parameter.preset_when.parameter.empty()) value["preset_when"] = condition(parameter.preset_when);
   for (int severity = 1; severity <= 5; ++severity) {
     const auto preset = severity_preset(parameter, severity);
     if (!preset.empty()) value["severity"][std::to_string(severity)] = preset;

@@ -48,7 +48,9 @@ constexpr KindParameter kComponent[]{{"failure_type", kChoice, kFailureTypes},
                                      {"pulse_off", kDuration},
                                      {"frozen", kProbability},
                                      {"slice", kDuration},
-                                     {"by", kChoice, kSlowBy}};
+                                     {"by", kChoice, kSlowBy},
+                                     {"delay", kDuration},
+                                     {"jitter", kDuration}};
 constexpr KindParameter kSyscallFailure[]{{"syscalls", kText},     {"errno", kText},    {"probability", kProbability},
                                           {"every_nth", kInteger}, {"first", kInteger}, {"path", kText},
                                           {"fd_type", kText},      {"min_size", kBytes}};

@@ -6,9 +6,10 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <set>
 
+#include "fault/cgroup_files.h"
 #include "kernel/controlled_cgroups.h"
-#include "kernel/proc_tree.h"
 
 namespace chaos {
 namespace {
@@ -22,79 +23,33 @@ constexpr std::uint64_t kLeastQuotaUs = 1000;  // min_cfs_quota_period, kernel/s
 
 unsigned cpus_online() { return static_cast<unsigned>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN))); }
 
-std::string_view trimmed(std::string_view text) {
-  while (text.ends_with('\n') || text.ends_with(' ')) text.remove_suffix(1);
-  return text;
-}
-
-Result<std::string> value_in(const fs::path& file) {
-  auto text = proc::read_record(file);
-  if (text) *text = trimmed(*text);
-  return text;
-}
-
-/// The number behind "NAME " in a file of such lines (cpu.stat, pids.events); 0 if it is not there.
-std::uint64_t count_in(const fs::path& file, std::string_view name) {
-  const std::string text = "\n" + proc::read_record(file).value_or("");
-  const std::string label = fmt::format("\n{} ", name);
-  const std::size_t at = text.find(label);
-  if (at == std::string::npos) return 0;
-  const std::size_t begin = at + label.size();
-  return parse_unsigned(std::string_view(text).substr(begin, text.find('\n', begin) - begin)).value_or(0);
-}
-
-std::uint64_t cut(std::uint64_t allowed, Probability level) {
-  // Down to a whole number, of which a double may be short by a hair.
-  constexpr double kHair = 1e-6;
-  return static_cast<std::uint64_t>(static_cast<double>(allowed) * (1 - level.fraction()) + kHair);
-}
-
-/// Counts since they were first asked for, by file and name.
-class Since {
- public:
-  std::uint64_t operator()(const fs::path& file, std::string_view name) {
-    const std::uint64_t now = count_in(file, name);
-    const auto [first, is_new] = first_.try_emplace(file.string() + " " + std::string(name), now);
-    return now - first->second;
-  }
-
- private:
-  std::map<std::string, std::uint64_t> first_;
-};
-
-Result<std::vector<CgroupValue>> throttled_values(const ProcessReach& reach, Probability level) {
-  const auto found = controlled_cgroups(kCpu, reach.cgroups, reach.members);
+/// One file in each of the cgroups that limit the target in this controller.
+Result<std::vector<ValuePlace>> files_of(const Controller& controller, std::string_view v1_file,
+                                         const ProcessReach& reach) {
+  const auto found = controlled_cgroups(controller, reach.cgroups, reach.members);
   if (!found) return std::unexpected(found.error());
-  std::vector<CgroupValue> values;
+  std::vector<ValuePlace> files;
   for (const fs::path& directory : found->directories) {
-    const fs::path file = directory / (found->v2 ? kCpu.v2_file : kV1Quota);
-    const auto before = value_in(file);
-    if (!before) return std::unexpected(before.error());
-    const auto period = found->v2 ? Result<std::string>() : value_in(directory / "cpu.cfs_period_us");
-    if (!period) return std::unexpected(period.error());
-    auto value = found->v2 ? throttled_cpu_max(*before, level, cpus_online())
-                           : throttled_cfs_quota(*before, *period, level, cpus_online());
-    if (!value) return with_context(file.string(), value.error());
-    values.push_back({file, std::move(*value)});
+    files.push_back({(directory / (found->v2 ? controller.v2_file : v1_file)).string()});
   }
-  return values;
+  return files;
 }
 
-Result<std::vector<CgroupValue>> lowered_values(const ProcessReach& reach, Probability level) {
-  const auto found = controlled_cgroups(kPids, reach.cgroups, reach.members);
-  if (!found) return std::unexpected(found.error());
-  std::vector<CgroupValue> values;
-  for (const fs::path& directory : found->directories) {
-    const fs::path file = directory / kPids.v2_file;
-    const auto before = value_in(file);
-    const auto current = value_in(directory / "pids.current");
-    if (!before) return std::unexpected(before.error());
-    if (!current) return std::unexpected(current.error());
-    auto value = lowered_pids_max(*current, *before, level);
-    if (!value) return with_context(file.string(), value.error());
-    values.push_back({file, std::move(*value)});
-  }
-  return values;
+Result<std::string> throttled_value(const fs::path& file, Probability level) {
+  const auto before = text_in(file);
+  if (!before) return std::unexpected(before.error());
+  if (file.filename() == kCpu.v2_file) return throttled_cpu_max(*before, level, cpus_online());
+  const auto period = text_in(file.parent_path() / "cpu.cfs_period_us");
+  if (!period) return std::unexpected(period.error());
+  return throttled_cfs_quota(*before, *period, level, cpus_online());
+}
+
+Result<std::string> lowered_value(const fs::path& file, Probability level) {
+  const auto before = text_in(file);
+  const auto current = text_in(file.parent_path() / "pids.current");
+  if (!before) return std::unexpected(before.error());
+  if (!current) return std::unexpected(current.error());
+  return lowered_pids_max(*current, *before, level);
 }
 
 }  // namespace
@@ -107,7 +62,7 @@ Result<std::string> throttled_cfs_quota(std::string_view quota, std::string_view
     return fail(Errc::kInternal, fmt::format("'{}' in a period of '{}' is no CPU limit", quota, period));
   }
   const std::uint64_t allowed = std::min(*quota_us, *period_us * cpus);
-  return std::to_string(std::max(cut(allowed, level), kLeastQuotaUs));
+  return std::to_string(std::max(share_left(allowed, level), kLeastQuotaUs));
 }
 
 Result<std::string> throttled_cpu_max(std::string_view before, Probability level, unsigned cpus) {
@@ -123,32 +78,36 @@ Result<std::string> lowered_pids_max(std::string_view current, std::string_view 
   const auto tasks = parse_unsigned(current);
   const auto limit = before == "max" ? Result<std::uint64_t>(UINT64_MAX) : parse_unsigned(before);
   if (!tasks || !limit) return fail(Errc::kInternal, fmt::format("'{}' of '{}' is no limit of tasks", current, before));
-  const std::uint64_t lowered = cut(*tasks, level);
+  const std::uint64_t lowered = share_left(*tasks, level);
   if (lowered < *limit) return std::to_string(lowered);
   return fail(Errc::kRefused, fmt::format("its limit is {} already, and {} tasks are there", before, current),
               "parameters.level", "a limit below the one that there is", "choose a higher level");
 }
 
 CgroupValues::Meaning cpu_throttle(Probability level) {
-  const auto measure = [since = std::make_shared<Since>()](const std::vector<fs::path>& files) {
+  const auto measure = [since = std::make_shared<CountsSince>()](const std::set<fs::path>& directories) {
     std::uint64_t periods = 0;
     std::uint64_t throttled = 0;
-    for (const fs::path& file : files) {
-      periods += (*since)(file.parent_path() / "cpu.stat", "nr_periods");
-      throttled += (*since)(file.parent_path() / "cpu.stat", "nr_throttled");
+    for (const fs::path& directory : directories) {
+      periods += (*since)(directory / "cpu.stat", "nr_periods");
+      throttled += (*since)(directory / "cpu.stat", "nr_throttled");
     }
     return std::map<std::string, std::string>{{"throttled", fmt::format("{} of {} periods", throttled, periods)}};
   };
-  return {.find = [level](const ProcessReach& reach) { return throttled_values(reach, level); }, .measure = measure};
+  return {.where = [](const ProcessReach& reach) { return files_of(kCpu, kV1Quota, reach); },
+          .value = [level](const ValuePlace& place) { return throttled_value(place.path, level); },
+          .measure = measure};
 }
 
 CgroupValues::Meaning task_limit(Probability level) {
-  const auto measure = [since = std::make_shared<Since>()](const std::vector<fs::path>& files) {
+  const auto measure = [since = std::make_shared<CountsSince>()](const std::set<fs::path>& directories) {
     std::uint64_t refused = 0;
-    for (const fs::path& file : files) refused += (*since)(file.parent_path() / "pids.events", "max");
+    for (const fs::path& directory : directories) refused += (*since)(directory / "pids.events", "max");
     return std::map<std::string, std::string>{{"failed_forks", std::to_string(refused)}};
   };
-  return {.find = [level](const ProcessReach& reach) { return lowered_values(reach, level); }, .measure = measure};
+  return {.where = [](const ProcessReach& reach) { return files_of(kPids, kPids.v2_file, reach); },
+          .value = [level](const ValuePlace& place) { return lowered_value(place.path, level); },
+          .measure = measure};
 }
 
 }  // namespace chaos

@@ -6,31 +6,40 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "fault/host_change.h"
 #include "safety/journaled_value.h"
+#include "safety/kernel_value.h"
 #include "safety/undo_journal.h"
 
 namespace chaos {
 
 struct CgroupValue {
-  std::filesystem::path file;
+  ValuePlace place;
   std::string value;  ///< as it reads back once it is written
 };
+
+/// "50000 100000 in /sys/fs/cgroup/a/cpu.max" of each, for people.
+[[nodiscard]] std::string describe(const std::vector<CgroupValue>& values);
 
 class CgroupValues final : public HostChange {
  public:
   struct Meaning {
-    /// What is to be set where the target is now. Errors: kRefused, kNotFound, kUnsupported, kInternal.
-    std::function<Result<std::vector<CgroupValue>>(const ProcessReach&)> find;
-    /// Why what is there already stands in the way; empty: it does not. May be empty itself.
-    std::function<std::string(const std::string& file, const std::string& before)> in_the_way{};
-    /// What is measured of it, where it is set.
-    std::function<std::map<std::string, std::string>(const std::vector<std::filesystem::path>&)> measure{};
+    /// Which values are the target's, where it is now. Errors: kRefused, kNotFound, kUnsupported, kInternal.
+    std::function<Result<std::vector<ValuePlace>>(const ProcessReach&)> where;
+    /// What it is to be set to, as long as it is not ours. Errors: kRefused (what is there stays as it is: it is
+    /// tighter already, or set by somebody else), kInternal.
+    std::function<Result<std::string>(const ValuePlace&)> value;
+    /// What is measured of it, in the cgroups where it is set.
+    std::function<std::map<std::string, std::string>(const std::set<std::filesystem::path>& directories)> measure{};
   };
-  /// Nothing is set yet. Errors: as `find`; kRefused for what is in the way.
+  /// What would be set. Errors: as `where`; those of `value` if there is none that can be set.
+  static Result<std::vector<CgroupValue>> wanted(const Meaning& meaning, const ProcessReach& reach);
+
+  /// Nothing is set yet. Errors: as wanted().
   static Result<std::unique_ptr<CgroupValues>> create(UndoJournal& journal, const ProcessReach& reach, Meaning meaning);
 
   Status apply() override;
@@ -50,7 +59,7 @@ class CgroupValues final : public HostChange {
   UndoJournal& journal_;
   const Meaning meaning_;
   bool applied_ = false;
-  std::map<std::filesystem::path, JournaledValue> values_;
+  std::map<ValuePlace, JournaledValue> values_;
   std::vector<std::string> remarks_;
   std::map<std::string, std::string> figures_;
 };

@@ -6,13 +6,17 @@
 #include <csignal>
 #include <utility>
 
+#include "fault/cgroup_limits.h"
 #include "fault/cgroup_values.h"
 #include "fault/crash_fault.h"
+#include "fault/freezer.h"
+#include "fault/held_packets.h"
 #include "fault/host_fault.h"
+#include "fault/latency_injection.h"
 #include "fault/packet_engine.h"
 #include "fault/process_stopper.h"
-#include "kernel/cgroup.h"
 #include "kernel/proc_tree.h"
+#include "line/shapes.h"
 
 namespace chaos {
 namespace {
@@ -28,8 +32,15 @@ constexpr std::array kTypeSteps{kSlowResponse, kHang, kCrash};
 constexpr std::array kOnlyCrash{kCrash};
 constexpr std::array kOnlyHang{kHang};
 constexpr std::array kOnlySlow{kSlowResponse};
-constexpr std::array<std::string_view, 1> kSlowBy{"freeze"};
+constexpr std::string_view kFreeze = "freeze";
+constexpr std::string_view kThrottle = "throttle";
+constexpr std::string_view kLatency = "latency";
+constexpr std::array kSlowBy{kFreeze, kThrottle, kLatency};
+constexpr std::array kOnlyFreeze{kFreeze};
+constexpr std::array kByShare{kFreeze, kThrottle};
+constexpr std::array kOnlyLatency{kLatency};
 constexpr std::array<std::string_view, 5> kFrozenSteps{"10%", "30%", "50%", "70%", "90%"};
+constexpr std::array<std::string_view, 5> kDelaySteps{"50ms", "100ms", "200ms", "500ms", "1s"};
 
 constexpr std::array<std::pair<std::string_view, int>, 8> kSignals{{{"SIGKILL", SIGKILL},
                                                                     {"SIGTERM", SIGTERM},
@@ -76,36 +87,47 @@ constexpr std::array kParameters{
               .minimum = "50ms",
               .maximum = "1h",
               .when = {"failure_type", kOnlyHang}},
+    ParamSpec{.name = "by",
+              .type = ParamType::kChoice,
+              .help = "what makes it slow; freeze: brought to a halt and let go, again and again; throttle: less CPU "
+                      "time; latency: what it sends from its ports arrives later",
+              .default_value = kFreeze,
+              .choices = kSlowBy,
+              .when = {"failure_type", kOnlySlow}},
     ParamSpec{.name = "frozen",
               .type = ParamType::kProbability,
-              .help = "share of the time at a halt",
+              .help = "freeze: share of the time at a halt; throttle: share of the CPU time taken away",
               .minimum = "5%",
               .maximum = "95%",
               .default_value = "50%",
               .severity_steps = kFrozenSteps,
-              .when = {"failure_type", kOnlySlow}},
+              .when = {"by", kByShare}},
     ParamSpec{.name = "slice",
               .type = ParamType::kDuration,
               .help = "the shorter of both spells, at a halt and running; the other follows from frozen",
               .minimum = "5ms",
               .maximum = "50ms",
               .default_value = "10ms",
-              .when = {"failure_type", kOnlySlow}},
-    ParamSpec{.name = "by",
-              .type = ParamType::kChoice,
-              .help = "what makes it slow; freeze: brought to a halt and let go, again and again",
-              .default_value = kSlowBy[0],
-              .choices = kSlowBy,
-              .when = {"failure_type", kOnlySlow}},
+              .when = {"by", kOnlyFreeze}},
+    ParamSpec{.name = "delay",
+              .type = ParamType::kDuration,
+              .help = "how much later",
+              .minimum = "1ms",
+              .maximum = "60s",
+              .default_value = "200ms",
+              .severity_steps = kDelaySteps,
+              .when = {"by", kOnlyLatency}},
+    ParamSpec{.name = "jitter",
+              .type = ParamType::kDuration,
+              .help = "at most this much more or less, spread evenly",
+              .minimum = "0s",
+              .maximum = "60s",
+              .default_value = "0s",
+              .when = {"by", kOnlyLatency}},
 };
 
-/// What has a value where it applies, else 0.
-nanoseconds duration_or_zero(const Parameters& parameters, std::string_view name) {
-  return get_duration(parameters, name).value_or(nanoseconds(0));
-}
-
 Result<Rhythm> rhythm_of(const Parameters& parameters) {
-  if (!parameters.contains("frozen")) {
+  if (!parameters.contains("slice")) {
     const Rhythm pulses{duration_or_zero(parameters, "pulse_on"), duration_or_zero(parameters, "pulse_off")};
     if ((pulses.on.count() == 0) == (pulses.off.count() == 0)) return pulses;
     return fail(Errc::kInvalid, "pulses need both pulse_on and pulse_off", "parameters.pulse_on", "both, or neither",
@@ -121,63 +143,86 @@ Result<Rhythm> rhythm_of(const Parameters& parameters) {
 void refine_crash(Plan& plan) {
   plan.ownership = Ownership::kProcess;
   plan.mechanism = "a signal by pidfd";
-  const ProcessReach& target = *plan.reach.processes;
-  plan.reach.notes.push_back(target.main ? fmt::format("the main process is {} now", target.main_name)
-                                         : "there is no main process now");
+  const auto main = main_process(*plan.reach.processes);
+  plan.reach.notes.push_back(
+      main ? fmt::format("the main process is process {} ({}) now", main->pid, proc::comm("/proc", main->pid))
+           : "there is no main process now");
   plan.reach.notes.emplace_back(
       "a process that has ended does not come back by chaosd: who supervises it sees to that, or nobody does");
 }
 
 void refine_halt(Plan& plan) {
-  const bool by_cgroup = !plan.reach.processes->cgroups.empty();
-  plan.mechanism = by_cgroup ? "cgroup.freeze" : "SIGSTOP and SIGCONT by pidfd";
-  if (by_cgroup) return;
+  const ProcessReach& target = *plan.reach.processes;
+  const Status freezer = can_freeze(target);
+  plan.mechanism = !freezer                 ? "SIGSTOP and SIGCONT by pidfd"
+                   : target.cgroups.empty() ? "the freezer of cgroup v1"
+                                            : "cgroup.freeze";
+  if (freezer) return;
+  if (target.by_place) plan.reach.notes.push_back("one by one, since it has no freezer: " + freezer.error().message);
   plan.reach.notes.emplace_back(
       "who waits for a stopped process (a shell, a supervisor) is told that it has stopped and goes on");
+}
+
+/// How it is made slow; empty for another failure.
+std::string slow_by(const Parameters& parameters) { return get_string(parameters, "by").value_or(""); }
+
+DelayShape delay_of(const Parameters& parameters) {
+  DelayShape shape;
+  shape.delay = duration_or_zero(parameters, "delay");
+  shape.jitter = duration_or_zero(parameters, "jitter");
+  return shape;
+}
+
+Status refine_latency(Plan& plan) {
+  plan.ownership = Ownership::kFileDescriptor;
+  if (Status status = check_delay(delay_of(plan.parameters)); !status) return status;
+  return refine_held(plan);
+}
+
+Result<CgroupValues::Meaning> throttle_of(const Plan& plan) {
+  const auto level = get_probability(plan.parameters, "frozen");
+  if (!level) return std::unexpected(level.error());
+  return cpu_throttle(*level);
+}
+
+Status refine_throttle(Plan& plan) {
+  const auto meaning = throttle_of(plan);
+  if (!meaning) return std::unexpected(meaning.error());
+  const auto values = CgroupValues::wanted(*meaning, *plan.reach.processes);
+  if (!values) return std::unexpected(values.error());
+  plan.mechanism = describe(*values);
+  return {};
 }
 
 Status refine(Plan& plan) {
   const auto type = get_string(plan.parameters, "failure_type");
   if (!type) return std::unexpected(type.error());
   if (const auto rhythm = rhythm_of(plan.parameters); !rhythm) return std::unexpected(rhythm.error());
+  const std::string by = slow_by(plan.parameters);
+  if (by == kLatency) return refine_latency(plan);
+  if (by == kThrottle) return refine_throttle(plan);
   (*type == kCrash ? refine_crash : refine_halt)(plan);
   return {};
 }
 
-constexpr std::string_view kFrozen = "1";
-
-Result<std::vector<CgroupValue>> freeze_values(const ProcessReach& reach) {
-  const auto tree = CgroupTree::find();
-  if (!tree) return std::unexpected(tree.error());
-  std::vector<CgroupValue> values;
-  for (const Cgroup& cgroup : reach.cgroups) {
-    if (const auto directory = tree->open(cgroup); !directory) return std::unexpected(directory.error());
-    values.push_back({tree->mount_point() / cgroup.path.substr(1) / "cgroup.freeze", std::string(kFrozen)});
-  }
-  return values;
-}
-
-std::string frozen_already(const std::string& file, const std::string& before) {
-  return before == kFrozen ? file + " says that it is frozen already, by somebody else" : std::string();
-}
-
-/// How many of the cgroups have come to a halt with all that is below them: "frozen 1" in cgroup.events
-/// (cgroup-v2.rst).
-std::map<std::string, std::string> count_halted(const std::vector<std::filesystem::path>& files) {
-  std::size_t halted = 0;
-  for (const auto& file : files) {
-    const auto events = proc::read_record(file.parent_path() / "cgroup.events");
-    halted += events && events->contains("frozen 1") ? 1 : 0;
-  }
-  return {{"halted", fmt::format("{} of {} cgroups", halted, files.size())}};
-}
-
 Result<std::unique_ptr<HostChange>> halt_of(const Plan& plan, UndoJournal& journal, bool quick) {
   const ProcessReach& reach = *plan.reach.processes;
-  if (reach.cgroups.empty()) return std::make_unique<ProcessStopper>(journal, reach, quick);
-  CgroupValues::Meaning meaning{.find = freeze_values, .in_the_way = frozen_already};
-  if (!quick) meaning.measure = count_halted;
-  return CgroupValues::create(journal, reach, std::move(meaning));
+  if (!can_freeze(reach)) return std::make_unique<ProcessStopper>(journal, reach, quick);
+  return CgroupValues::create(journal, reach, freeze(!quick));
+}
+
+Result<std::unique_ptr<HostChange>> change_of(const Plan& plan, UndoJournal& journal) {
+  const std::string by = slow_by(plan.parameters);
+  if (by != kThrottle) return halt_of(plan, journal, by == kFreeze);
+  auto meaning = throttle_of(plan);
+  if (!meaning) return std::unexpected(meaning.error());
+  return CgroupValues::create(journal, *plan.reach.processes, std::move(*meaning));
+}
+
+std::map<std::string, std::string> frozen_share(const AppliedTimes& times) {
+  if (times.passed.count() == 0) return {};
+  const double share = static_cast<double>(times.applied.count()) / static_cast<double>(times.passed.count());
+  return {{"frozen", fmt::format("{:.4g}%", 100.0 * share)}};
 }
 
 std::unique_ptr<Fault> prepare_crash(const Plan& plan, ActGate gate, const HostFault::Options& common) {
@@ -193,6 +238,8 @@ std::unique_ptr<Fault> prepare_crash(const Plan& plan, ActGate gate, const HostF
 Result<std::unique_ptr<Fault>> prepare(const AdmittedPlan& admitted, const Mechanisms& mechanisms) {
   const Plan& plan = admitted.plan();
   const ActGate gate(mechanisms.packets.control());
+  const std::string by = slow_by(plan.parameters);
+  if (by == kLatency) return prepare_delay(admitted, mechanisms, delay_of(plan.parameters));
   const auto type = get_string(plan.parameters, "failure_type");
   auto options = HostFault::options_of(plan);
   const auto rhythm = rhythm_of(plan.parameters);
@@ -202,14 +249,23 @@ Result<std::unique_ptr<Fault>> prepare(const AdmittedPlan& admitted, const Mecha
   if (*type == kCrash) return prepare_crash(plan, gate, *options);
 
   options->rhythm = *rhythm;
-  options->achieved = [](const AppliedTimes& times) -> std::map<std::string, std::string> {
-    if (times.passed.count() == 0) return {};
-    const double share = static_cast<double>(times.applied.count()) / static_cast<double>(times.passed.count());
-    return {{"frozen", fmt::format("{:.4g}%", 100.0 * share)}};
-  };
-  auto halt = halt_of(plan, mechanisms.journal, *type == kSlowResponse);
-  if (!halt) return std::unexpected(halt.error());
-  return std::make_unique<HostFault>(std::move(*halt), gate, std::move(*options));
+  if (by != kThrottle) options->achieved = frozen_share;
+  auto change = change_of(plan, mechanisms.journal);
+  if (!change) return std::unexpected(change.error());
+  return std::make_unique<HostFault>(std::move(*change), gate, std::move(*options));
+}
+
+/// As latency_injection is aimed, at one direction of some ports.
+constexpr KindSpec kLate{.name = "component_failure",
+                         .help = {},
+                         .parameters = {},
+                         .ownership = Ownership::kFileDescriptor,
+                         .targets = {.sockets = true, .filters = true, .answers = true},
+                         .features = {},
+                         .holds_packets = true};
+
+const KindSpec* kind_aimed_as(const Parameters& parameters) {
+  return slow_by(parameters) == kLatency ? &kLate : nullptr;
 }
 
 }  // namespace
@@ -223,6 +279,7 @@ const FaultKind kComponentFailure{
              .targets = {.processes = true},
              .features = {},
              .refine = refine,
+             .aimed_as = kind_aimed_as,
              .unit = "process"},
     .prepare = prepare,
 };

@@ -26,7 +26,7 @@ std::string text_of(nanoseconds value) {
 }  // namespace
 
 CrashFault::CrashFault(const ProcessReach& reach, ActGate gate, Options options)
-    : options_(options), main_(reach.main), stint_(gate) {}
+    : options_(options), reach_(reach), stint_(gate) {}
 
 Status CrashFault::arm(nanoseconds duration) {
   if (stint_.over()) return fail(Errc::kUnavailable, "the emergency stop or the lease stands in the way");
@@ -49,11 +49,12 @@ void CrashFault::count(std::uint64_t Counters::*outcome) {
 }
 
 void CrashFault::strike() {
+  const auto main = current_main();
   std::optional<ProcessHandle> process;
   {
     const std::scoped_lock lock(mutex_);
-    if (main_) {
-      if (auto handle = ProcessHandle::open(*main_)) process = std::move(*handle);
+    if (main && !has_number_of_struck(*main)) {
+      if (auto handle = ProcessHandle::open(*main)) process = std::move(*handle);
     }
     if (!process) return count(&Counters::unmatched);
     if (options_.max_events && counters_.injected + counters_.shadowed >= *options_.max_events) {
@@ -78,12 +79,30 @@ void CrashFault::strike() {
   ++died_;
 }
 
+/// What names a target by number (a pid file) names the one that has ended until there is another: who gets the number
+/// meanwhile is a stranger.
+bool CrashFault::has_number_of_struck(const ProcessId& process) const {
+  return struck_ && process.pid == struck_->pid && process != *struck_ && reach_.unit.empty();
+}
+
+/// Without the lock: systemd may take its time.
+std::optional<ProcessId> CrashFault::current_main() const {
+  ProcessReach reach;
+  {
+    const std::scoped_lock lock(mutex_);
+    reach = reach_;
+  }
+  return main_process(reach);
+}
+
 Status CrashFault::follow(const Reach& reach) {
+  const ProcessReach now = reach.processes.value_or(ProcessReach{});
+  const auto main = main_process(now);
   const std::scoped_lock lock(mutex_);
-  main_ = reach.processes ? reach.processes->main : std::nullopt;
-  if (!main_ || !away_since_ || main_ == struck_) return {};
+  reach_ = now;
+  if (!main || !away_since_ || main == struck_ || has_number_of_struck(*main)) return {};
   // Another member that is older is the next in line, and nothing that has come back.
-  const nanoseconds started = static_cast<std::int64_t>(main_->start_ticks) * tick();
+  const nanoseconds started = static_cast<std::int64_t>(main->start_ticks) * tick();
   if (started + tick() < *away_since_) return {};
   back_after_.push_back(std::max(started - *away_since_, nanoseconds(0)));
   away_since_.reset();

@@ -42,12 +42,14 @@ class CrashFault final : public Fault {
   using BootTime = std::chrono::nanoseconds;
   void run();
   void strike();
+  [[nodiscard]] std::optional<ProcessId> current_main() const;
+  [[nodiscard]] bool has_number_of_struck(const ProcessId& process) const;
   void count(std::uint64_t Counters::*outcome);
 
   const Options options_;
   mutable std::mutex mutex_;
   Counters counters_;
-  std::optional<ProcessId> main_;                     ///< as of the last look at the target
+  ProcessReach reach_;                                ///< as of the last look at the target
   std::optional<ProcessId> struck_;                   ///< the last one
   std::optional<BootTime> away_since_;                ///< its signal; empty once it has come back
   std::uint64_t died_ = 0;                            ///< that a signal has ended; it may be handled, and take its time

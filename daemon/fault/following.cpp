@@ -1,6 +1,7 @@
 #include "fault/following.h"
 
 #include "fault/registry.h"
+#include "plan/answers.h"
 #include "plan/reach.h"
 
 namespace chaos {
@@ -11,9 +12,11 @@ Sighting follow_one(const Followed& followed, const ServiceConfigs& services, co
   // Host names are resolved once, when the scenario is planned: only the direction is needed here.
   TargetKeys target = followed.request.target;
   target.erase("peer");
-  const auto filter = parse_net_filter(target);
+  auto filter = parse_net_filter(target);
   if (!kind || !filter) return {followed.id, Whereabouts::kUnknown, "the request does not parse any more"};
-  auto reach = find_reach((*kind)->spec, target, *filter, services, processes);
+  const KindSpec& aimed = aimed_as((*kind)->spec, followed.parameters);
+  mean_answers(aimed, target, *filter);
+  auto reach = find_reach(aimed, target, *filter, services, processes);
   Sighting sighting{followed.id, Whereabouts::kThere, {}};
   if (!reach) {
     sighting.detail = reach.error().message;

@@ -16,6 +16,7 @@ namespace chaos {
 struct Followed {
   std::string id;  ///< of the scenario
   ScenarioRequest request;
+  std::map<std::string, std::string> parameters;  ///< effective
   std::shared_ptr<Fault> fault;
   std::optional<std::uint64_t> identity;  ///< SocketOwners::identity
 };

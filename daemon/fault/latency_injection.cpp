@@ -105,11 +105,6 @@ Result<std::vector<nanoseconds>> parse_table(const std::string& text) {
   return table;
 }
 
-/// What has a value where it applies, else 0.
-nanoseconds duration_or_zero(const Parameters& parameters, std::string_view name) {
-  return get_duration(parameters, name).value_or(nanoseconds(0));
-}
-
 Result<DelayShape> shape_of(const Parameters& parameters) {
   DelayShape shape;
   shape.delay = duration_or_zero(parameters, "delay");
@@ -135,28 +130,10 @@ Result<DelayShape> shape_of(const Parameters& parameters) {
   return shape;
 }
 
-/// What cannot be honoured is refused.
-Status check(const DelayShape& shape) {
-  if (least_delay(shape) < nanoseconds(0)) {
-    return fail(Errc::kInvalid, "some packets would have to arrive before they are sent", "parameters.jitter",
-                "delay at least: uniform, the jitter; pareto, 0.58 of it; normal and paretonormal, three times it",
-                "make the delay longer or the jitter smaller");
-  }
-  if ((shape.pulse_on.count() == 0) != (shape.pulse_off.count() == 0)) {
-    return fail(Errc::kInvalid, "pulses need both pulse_on and pulse_off", "parameters.pulse_on", "both, or neither",
-                "give both, such as pulse_on=2s pulse_off=8s");
-  }
-  if (shape.ramp_from.count() != 0 && shape.ramp_over.count() == 0) {
-    return fail(Errc::kInvalid, "a ramp needs ramp_over", "parameters.ramp_from", "ramp_over as well",
-                "give the time that the ramp takes, such as ramp_over=30s");
-  }
-  return {};
-}
-
 Status refine(Plan& plan) {
   const auto shape = shape_of(plan.parameters);
   if (!shape) return std::unexpected(shape.error());
-  if (Status status = check(*shape); !status) return status;
+  if (Status status = check_delay(*shape); !status) return status;
   return refine_held(plan);
 }
 
@@ -174,14 +151,36 @@ std::map<std::string, std::string> figures(const Counters& /*counters*/, const L
 Result<std::unique_ptr<Fault>> prepare(const AdmittedPlan& admitted, const Mechanisms& mechanisms) {
   auto shape = shape_of(admitted.plan().parameters);
   if (!shape) return std::unexpected(shape.error());
+  return prepare_delay(admitted, mechanisms, std::move(*shape));
+}
+
+}  // namespace
+
+Status check_delay(const DelayShape& shape) {
+  if (least_delay(shape) < nanoseconds(0)) {
+    return fail(Errc::kInvalid, "some packets would have to arrive before they are sent", "parameters.jitter",
+                "delay at least: uniform, the jitter; pareto, 0.58 of it; normal and paretonormal, three times it",
+                "make the delay longer or the jitter smaller");
+  }
+  if ((shape.pulse_on.count() == 0) != (shape.pulse_off.count() == 0)) {
+    return fail(Errc::kInvalid, "pulses need both pulse_on and pulse_off", "parameters.pulse_on", "both, or neither",
+                "give both, such as pulse_on=2s pulse_off=8s");
+  }
+  if (shape.ramp_from.count() != 0 && shape.ramp_over.count() == 0) {
+    return fail(Errc::kInvalid, "a ramp needs ramp_over", "parameters.ramp_from", "ramp_over as well",
+                "give the time that the ramp takes, such as ramp_over=30s");
+  }
+  return {};
+}
+
+Result<std::unique_ptr<Fault>> prepare_delay(const AdmittedPlan& admitted, const Mechanisms& mechanisms,
+                                             DelayShape shape) {
   auto hold = std::make_shared<LineFault>();
-  hold->delay = std::move(*shape);
+  hold->delay = std::move(shape);
   chaos_fault fault{};
   fault.threshold = 1ULL << 32;
   return prepare_held(admitted, mechanisms, fault, std::move(hold), figures);
 }
-
-}  // namespace
 
 const FaultKind kLatencyInjection{
     .spec = {.name = "latency_injection",

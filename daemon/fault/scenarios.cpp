@@ -276,7 +276,7 @@ void Scenarios::armed(const std::string& id, const Status& status) {
     return answer(std::unexpected(timer.error()));
   }
   entry.deadline = std::move(*timer);
-  watch_.add({id, entry.record.request, entry.fault, entry.identity}, entry.by_socket);
+  watch_.add({id, entry.record.request, entry.record.plan.parameters, entry.fault, entry.identity}, entry.by_socket);
   observer_(snapshot(entry));
   answer(snapshot(entry));
 }

@@ -65,7 +65,7 @@ bool belongs(pid_t pid, const std::vector<ProcessId>& members, const fs::path& p
   for (int depth = 0; pid > 1 && depth < kMaxAncestors; ++depth) {
     if (contains(members, pid, &ProcessId::pid)) return true;
     const auto stat = proc::process_stat(proc, pid);
-    if (!stat || stat->state == 'Z' || stat->state == 'X') return true;
+    if (!stat || stat->exiting || stat->state == 'Z' || stat->state == 'X') return true;
     if (stat->comm == kLoadWorkerComm && stat->parent == ::getpid()) return true;
     pid = stat->parent;
   }
@@ -91,8 +91,12 @@ std::optional<pid_t> stranger_in(const fs::path& directory, const std::vector<Pr
 Result<ControlledCgroups> in_v1(const Controller& controller, const fs::path& mount,
                                 const std::vector<ProcessId>& members, const ControllerSources& sources) {
   std::set<std::string> paths;
-  for (const ProcessId& member : members) paths.insert(path_in(controller.name, member.pid, sources.proc));
-  paths.erase("");
+  for (const ProcessId& member : members) {
+    std::string path = path_in(controller.name, member.pid, sources.proc);
+    // Who is about to end has left: in v1 it reads "/" from then on (proc_cgroup_show in kernel/cgroup/cgroup.c).
+    const auto stat = proc::process_stat(sources.proc, member.pid);
+    if (!path.empty() && stat && !stat->exiting) paths.insert(std::move(path));
+  }
   ControlledCgroups found;
   for (const std::string& path : paths) {
     const fs::path directory = mount / path.substr(1);

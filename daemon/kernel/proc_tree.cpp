@@ -143,6 +143,7 @@ std::optional<ProcessStat> process_stat(const std::filesystem::path& root, pid_t
   if (!parent) return std::nullopt;
   // The 9th field of the line: flags (include/linux/sched.h).
   constexpr std::uint64_t kKernelThread = 0x00200000;
+  constexpr std::uint64_t kExiting = 0x00000004;
   const auto flags = fields.size() > 6 ? parse_number<std::uint64_t>(fields[6]) : std::nullopt;
   // The 22nd: starttime.
   const auto start = fields.size() > 19 ? parse_number<std::uint64_t>(fields[19]) : std::nullopt;
@@ -150,6 +151,7 @@ std::optional<ProcessStat> process_stat(const std::filesystem::path& root, pid_t
                      .state = fields[0].front(),
                      .parent = *parent,
                      .kernel_thread = flags && (*flags & kKernelThread) != 0,
+                     .exiting = flags && (*flags & kExiting) != 0,
                      .start_ticks = start.value_or(0)};
 }
 

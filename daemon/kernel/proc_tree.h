@@ -39,6 +39,7 @@ struct ProcessStat {
   char state = '?';  ///< as proc(5): R, S, D, Z, …
   pid_t parent = 0;  ///< 0 if it has none here
   bool kernel_thread = false;
+  bool exiting = false;           ///< on its way to 'Z'
   std::uint64_t start_ticks = 0;  ///< since boot; with the pid, its identity. 0 if unknown
 };
 /// Empty if the process is gone.

@@ -2,6 +2,8 @@
 // two calls, and sd-bus's own limit while it connects. Worker thread.
 #pragma once
 
+#include <sys/types.h>
+
 #include <optional>
 #include <string>
 
@@ -12,5 +14,10 @@ namespace chaos {
 /// so that no D-Bus daemon is needed; everybody else through the system bus.
 /// Source: org.freedesktop.systemd1(5), LoadUnit and the property Id.
 [[nodiscard]] std::optional<std::string> systemd_unit_id(const std::string& name);
+
+/// The main process of the service unit, as systemd knows it now; 0 while it is down or on its way up or down. Empty if
+/// systemd does not say: it is no service, none is known of one that runs, or systemd is not PID 1 here. `unit` as
+/// above. Source: org.freedesktop.systemd1(5), MainPID and ActiveState.
+[[nodiscard]] std::optional<pid_t> systemd_main_pid(const std::string& unit);
 
 }  // namespace chaos

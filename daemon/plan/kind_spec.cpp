@@ -2,6 +2,11 @@
 
 namespace chaos {
 
+const KindSpec& aimed_as(const KindSpec& kind, const std::map<std::string, std::string>& parameters) {
+  const KindSpec* other = kind.aimed_as != nullptr ? kind.aimed_as(parameters) : nullptr;
+  return other != nullptr ? *other : kind;
+}
+
 std::string_view to_string(ParamType type) {
   switch (type) {
     case ParamType::kProbability:

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstddef>
+#include <map>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "base/result.h"
@@ -14,7 +16,7 @@ enum class ParamType { kProbability, kDuration, kInteger, kBytes, kBitRate, kCho
 
 /// Another parameter of the kind has one of these values.
 struct Condition {
-  std::string_view parameter{};  ///< empty: always so; else one that has no condition itself
+  std::string_view parameter{};  ///< empty: always so; else one without a condition, or of a spec further up
   std::span<const std::string_view> values{};
 };
 
@@ -29,8 +31,11 @@ struct ParamSpec {
   std::span<const std::string_view> choices{};
   /// Values for severity 1..n (n >= 2), spread over 1..5 as CONTRACT says: step round((s-1)(n-1)/4). Empty: no preset.
   std::span<const std::string_view> severity_steps{};
-  Condition when{};       ///< where it is not so, the parameter is refused
-  bool required = false;  ///< refused without a value; the main one always is
+  Condition when{};           ///< where neither this is so
+  Condition or_when{};        ///< nor, unless it is empty, this, the parameter is refused
+  Condition preset_when{};    ///< where it is not so, severity_steps say nothing
+  bool required = false;      ///< refused without a value; the main one always is
+  Condition required_when{};  ///< where it is not so, `required` says nothing
 };
 
 /// Who undoes the effect when chaosd dies (DESIGN, "Fault ownership").
@@ -44,6 +49,7 @@ struct TargetSupport {
   bool filters = false;    ///< peer, port, local-port, protocol, direction
   bool host = false;       ///< host=localhost: what all that runs here shares
   bool processes = false;  ///< service, unit, cgroup, container, pid: what runs there, and not its sockets
+  bool answers = false;    ///< by sockets: what they send from the ports that the target listens on
 };
 
 struct Plan;
@@ -60,8 +66,14 @@ struct KindSpec {
   /// The kind's own word on a plan whose target is resolved: may narrow its filter, say by what mechanism it acts and
   /// who undoes that, and add notes. Null: none.
   Status (*refine)(Plan& plan) = nullptr;
+  /// With these effective parameters it is aimed as that other kind is (its targets, holds_packets). Null, or a null
+  /// result: as itself.
+  const KindSpec* (*aimed_as)(const std::map<std::string, std::string>& parameters) = nullptr;
   std::string_view unit = "packet";  ///< what `matched` counts, for messages
 };
+
+/// The kind by whose rules the target is found.
+[[nodiscard]] const KindSpec& aimed_as(const KindSpec& kind, const std::map<std::string, std::string>& parameters);
 
 [[nodiscard]] std::string_view to_string(ParamType type);
 [[nodiscard]] std::string_view to_string(Ownership ownership);

@@ -151,18 +151,31 @@ bool holds(const Condition& condition, const Parameters& effective) {
   return found != effective.end() && contains(condition.values, found->second);
 }
 
+bool has_meaning(const ParamSpec& spec, const Parameters& effective) {
+  return holds(spec.when, effective) || (!spec.or_when.parameter.empty() && holds(spec.or_when, effective));
+}
+
+std::string text_of(const Condition& condition) {
+  return fmt::format("{} = {}", condition.parameter, fmt::join(condition.values, " or "));
+}
+
+/// When it has a meaning.
+std::string text_of(const ParamSpec& spec) {
+  return text_of(spec.when) + (spec.or_when.parameter.empty() ? "" : ", or " + text_of(spec.or_when));
+}
+
 /// Adds the effective value of one parameter, if it has one.
 Status resolve_one(const KindSpec& kind, const ParamSpec& spec, const Parameters& given, std::optional<int> severity,
                    const ParameterPolicy& policy, Parameters& effective) {
-  if (!holds(spec.when, effective)) {
+  if (!has_meaning(spec, effective)) {
     if (!given.contains(std::string(spec.name))) return {};
     return fail(Errc::kInvalid, fmt::format("{} has no meaning here", spec.name), field_of(spec.name),
-                fmt::format("only with {} = {}", spec.when.parameter, fmt::join(spec.when.values, " or ")),
-                fmt::format("leave it out, or change {}", spec.when.parameter));
+                "only with " + text_of(spec), fmt::format("leave it out, or change {}", spec.when.parameter));
   }
-  const auto chosen = choose_value(spec, given, severity, policy);
+  const auto chosen = choose_value(spec, given, holds(spec.preset_when, effective) ? severity : std::nullopt, policy);
   if (!chosen) {
-    if (spec.required || &spec == kind.parameters.data()) return missing(kind, spec, policy);
+    const bool required = spec.required && holds(spec.required_when, effective);
+    if (required || &spec == kind.parameters.data()) return missing(kind, spec, policy);
     return {};
   }
   auto value = canonical_value(spec, *chosen);
@@ -331,6 +344,10 @@ Result<Probability> get_probability(const Parameters& values, std::string_view n
 
 Result<std::chrono::nanoseconds> get_duration(const Parameters& values, std::string_view name) {
   return read(values, name, parse_duration);
+}
+
+std::chrono::nanoseconds duration_or_zero(const Parameters& values, std::string_view name) {
+  return get_duration(values, name).value_or(std::chrono::nanoseconds(0));
 }
 
 Result<std::uint64_t> get_integer(const Parameters& values, std::string_view name) {

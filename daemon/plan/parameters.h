@@ -69,6 +69,8 @@ void add_scales(std::string_view kind, const Parameters& given, const ResourceEx
 [[nodiscard]] Result<std::string> get_string(const Parameters& values, std::string_view name);
 [[nodiscard]] Result<Probability> get_probability(const Parameters& values, std::string_view name);
 [[nodiscard]] Result<std::chrono::nanoseconds> get_duration(const Parameters& values, std::string_view name);
+/// 0 where it has no value.
+[[nodiscard]] std::chrono::nanoseconds duration_or_zero(const Parameters& values, std::string_view name);
 [[nodiscard]] Result<std::uint64_t> get_integer(const Parameters& values, std::string_view name);
 [[nodiscard]] Result<std::uint64_t> get_bytes(const Parameters& values, std::string_view name);
 [[nodiscard]] Result<std::uint64_t> get_bit_rate(const Parameters& values, std::string_view name);

@@ -7,6 +7,7 @@
 #include <functional>
 #include <random>
 
+#include "plan/answers.h"
 #include "plan/handed_over.h"
 #include "plan/host_share.h"
 #include "plan/peer_service.h"
@@ -179,12 +180,17 @@ Result<Plan> make_plan(const KindSpec& kind, const ScenarioRequest& request, con
   auto filter = parse_net_filter(target);
   if (!filter) return std::unexpected(filter.error());
   plan.filter = std::move(*filter);
+  const KindSpec& aimed = aimed_as(kind, plan.parameters);
+  mean_answers(aimed, target, plan.filter);
 
   const auto processes = list_user_processes();
   if (!processes) return std::unexpected(processes.error());
-  auto reach = find_reach(kind, target, plan.filter, defaults.services, *processes);
+  auto reach = find_reach(aimed, target, plan.filter, defaults.services, *processes);
   if (!reach) return std::unexpected(reach.error());
   plan.reach = std::move(*reach);
+  if (Status status = find_answering_ports(aimed, target, defaults.services, plan); !status) {
+    return std::unexpected(status.error());
+  }
   Status peers =
       add_peer_services(peer_services, plan.reach, defaults.services, *processes, plan.filter, plan.reach.notes);
   if (!peers) return std::unexpected(peers.error());

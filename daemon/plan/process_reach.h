@@ -17,10 +17,15 @@ struct ProcessReach {
   /// All of these cgroups and below is meant; empty: the members alone are.
   std::vector<Cgroup> cgroups;
   std::vector<ProcessId> members;
+  bool by_place = false;  ///< whatever comes to that unit, cgroup or container is meant
+  std::string unit{};     ///< of systemd's, if it is one
   /// The oldest member that no other member has forked.
-  std::optional<ProcessId> main;
-  std::string main_name;  ///< "process 4711 (redis-server)"; empty if there is none
+  std::optional<ProcessId> eldest;
 };
+
+/// The main process at this moment: what systemd says for a unit (asked here: blocks), else the eldest. Empty: there is
+/// none now.
+[[nodiscard]] std::optional<ProcessId> main_process(const ProcessReach& reach);
 
 /// Of `owners`, which are not users. Error: kRefused if a process is among them that no scenario may touch: init,
 /// chaosd and its guardian, sshd.

@@ -53,7 +53,7 @@ bool is_slice(std::string_view component) { return component.ends_with(".slice")
 template <class Matches, class Passable>
 ProcessSet by_component(std::string name, const std::vector<Process>& all, const Matches& matches,
                         const Passable& passable) {
-  ProcessSet set{.name = std::move(name), .processes = {}, .cgroups = {}, .problem = {}};
+  ProcessSet set{.name = std::move(name), .processes = {}, .cgroups = {}, .by_place = true, .problem = {}};
   std::set<std::string> cgroups;
   for (const Process& process : all) {
     if (up_to_component(process.cgroup, matches, passable).empty()) continue;
@@ -123,8 +123,10 @@ ProcessSet processes_of_unit(const std::string& unit, const std::vector<Process>
   // systemd puts a unit below slices only. The same name below anything else is the unit of another manager, of a
   // container's or of a user's.
   const auto named = [&](const std::string& name) {
-    return by_component(
+    ProcessSet set = by_component(
         "unit " + name, all, [&](std::string_view part) { return part == name; }, is_slice);
+    set.unit = name;
+    return set;
   };
   ProcessSet set = named(unit);
   if (!set.processes.empty()) return set;
@@ -138,6 +140,7 @@ ProcessSet processes_of_cgroup(const std::string& cgroup, const std::vector<Proc
   const bool in_v2 =
       std::ranges::any_of(set.processes, [&](const Process* p) { return cgroup_contains(cgroup, p->cgroup2); });
   if (in_v2) set.cgroups = {cgroup};
+  set.by_place = true;
   return set;
 }
 

@@ -25,7 +25,9 @@ struct ProcessSet {
   /// The cgroups of the v2 tree that the name means, each once; empty if it means none (a pid file, a process name) or
   /// lives in v1 only. All their processes are in the set.
   std::vector<std::string> cgroups;
-  std::string problem;  ///< why there are no processes, and what to do; empty if there are
+  std::string unit{};     ///< if it is a unit of systemd's: the name that it goes by
+  bool by_place = false;  ///< it is a unit, a cgroup or a container: whatever runs there
+  std::string problem;    ///< why there are no processes, and what to do; empty if there are
 };
 
 /// A unit of this host's systemd, by its name or an alias (asked of systemd where nothing carries the name: worker

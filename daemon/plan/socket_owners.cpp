@@ -46,6 +46,7 @@ Result<SocketOwners> owners_by_cgroup(const CgroupTree& tree, const std::string&
   if (!cgroup) return std::unexpected(cgroup.error());
   SocketOwners owners;
   owners.name = "cgroup " + cgroup->path;
+  owners.by_place = true;
   for (const Process& process : processes) {
     if (cgroup_contains(cgroup->path, process.cgroup2)) owners.members.push_back(process.pid);
   }
@@ -107,6 +108,8 @@ Result<SocketOwners> owners_by_name(const CgroupTree& tree, const std::string& k
     // A pid file, a process name, or a place that v1 alone knows.
     auto by_process = owners_by_processes(tree, set->name, std::move(pids), processes);
     if (by_process) by_process->follow = true;
+    if (by_process) by_process->by_place = set->by_place;
+    if (by_process) by_process->unit = set->unit;
     return by_process;
   }
   if (owners.cgroups.empty()) {
@@ -115,6 +118,8 @@ Result<SocketOwners> owners_by_name(const CgroupTree& tree, const std::string& k
   }
   owners.name = set->name;
   owners.follow = true;
+  owners.by_place = true;
+  owners.unit = set->unit;
   owners.members = std::move(pids);
   return owners;
 }

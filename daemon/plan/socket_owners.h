@@ -36,6 +36,8 @@ struct SocketOwners {
   std::optional<std::uint64_t> identity;
   std::vector<pid_t> members;                   ///< all processes that it is now, ascending
   std::vector<HandedOverSocket> handed_over{};  ///< kCgroup: what they have of others, as far as it was looked for
+  std::string unit{};                           ///< if it is a unit of systemd's
+  bool by_place = false;                        ///< it is a unit, a cgroup or a container, of v2 or of v1
   bool follow = false;                          ///< it is known by a name, under which it may come back
   bool ingress = false;                         ///< what arrives is meant as well, and seen at the cgroups
 };

@@ -3,9 +3,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
-#include <unistd.h>
-
-#include <array>
 
 namespace chaos {
 namespace {
@@ -19,12 +16,13 @@ std::unexpected<Error> failure(const std::string& what, const std::string& path)
 
 }  // namespace
 
-Result<JournaledValue> JournaledValue::open(UndoJournal& journal, const std::filesystem::path& file,
-                                            std::string value) {
+Result<JournaledValue> JournaledValue::open(UndoJournal& journal, const ValuePlace& place, std::string value) {
   FileValueChanged action;
-  action.path = file.string();
+  action.path = place.path;
+  action.key = place.key;
   action.written = std::move(value);
-  UniqueFd fd(::open(file.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+  // Not to wait until memory has been reclaimed, where memory.high knows that (cgroup-v2.rst).
+  UniqueFd fd(::open(place.path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   struct stat status {};
   if (!fd.valid() || ::fstat(fd.get(), &status) != 0) return failure("open", action.path);
   action.device = status.st_dev;
@@ -36,27 +34,13 @@ Result<JournaledValue> JournaledValue::open(UndoJournal& journal, const std::fil
   return opened;
 }
 
-Result<std::string> JournaledValue::read() const {
-  std::array<char, 4096> text;
-  const ssize_t got = ::pread(fd_.get(), text.data(), text.size(), 0);
-  if (got < 0) return failure("read", action_.path);
-  std::string value(text.data(), static_cast<std::size_t>(got));
-  if (value.ends_with('\n')) value.pop_back();
-  return value;
-}
-
-Status JournaledValue::write(const std::string& value) {
-  if (::pwrite(fd_.get(), value.data(), value.size(), 0) == static_cast<ssize_t>(value.size())) return {};
-  return failure(fmt::format("write '{}' to", value), action_.path);
-}
-
 bool JournaledValue::check() {
   const auto now = read();
   const std::string& expected = set_ ? action_.written : action_.before;
   if (conflict_.empty() && now && *now != expected) {
     conflict_ =
         fmt::format("{} reads '{}', where it was '{}': somebody else has changed it (the guardian, if chaosd hung)",
-                    action_.path, *now, expected);
+                    describe(place()), *now, expected);
   }
   return conflict_.empty();
 }
@@ -70,7 +54,7 @@ Status JournaledValue::set() {
   if (set_) return {};
   if (!check()) return fail(Errc::kRefused, conflict_);
   // Nothing to be changed, so nothing to be undone, and nothing to tell from what somebody else wants.
-  if (action_.written == action_.before) return fail(Errc::kRefused, action_.path + " has this value already");
+  if (action_.written == action_.before) return fail(Errc::kRefused, describe(place()) + " has this value already");
   Status status;
   if (change_) {
     status = write(action_.written);
@@ -89,7 +73,7 @@ Status JournaledValue::set() {
   const std::string seen = now ? *now : now.error().message;
   (void)write(action_.before);
   return fail(Errc::kInternal,
-              fmt::format("{} reads '{}' after '{}' was written", action_.path, seen, action_.written));
+              fmt::format("{} reads '{}' after '{}' was written", describe(place()), seen, action_.written));
 }
 
 Status JournaledValue::reset() {

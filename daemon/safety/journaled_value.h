@@ -4,12 +4,12 @@
 // on locks of the kernel's. Needs root.
 #pragma once
 
-#include <filesystem>
 #include <memory>
 #include <string>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "safety/kernel_value.h"
 #include "safety/undo_journal.h"
 
 namespace chaos {
@@ -19,14 +19,13 @@ class JournaledValue {
   /// Reads what is there; changes nothing. `value` as it reads back once it is written. `journal` must outlive it.
   /// Errors: kNotFound (no such file), kInternal.
   /// The destructor finishes.
-  static Result<JournaledValue> open(UndoJournal& journal, const std::filesystem::path& file, std::string value);
+  static Result<JournaledValue> open(UndoJournal& journal, const ValuePlace& place, std::string value);
 
   JournaledValue(JournaledValue&&) noexcept = default;
   JournaledValue& operator=(JournaledValue&&) = delete;
   ~JournaledValue() { (void)finish(); }
 
   [[nodiscard]] const std::string& before() const { return action_.before; }
-  [[nodiscard]] const std::string& path() const { return action_.path; }
   /// Errors: kRefused (somebody else has changed it: conflict() says how), kNotFound (the file is gone), kUnavailable
   /// (no guardian), kInternal (the kernel takes the value in another form, or not at all: it is as it was).
   Status set();
@@ -46,8 +45,9 @@ class JournaledValue {
  private:
   JournaledValue(UndoJournal& journal, FileValueChanged action, UniqueFd fd)
       : journal_(&journal), action_(std::move(action)), fd_(std::move(fd)) {}
-  Status write(const std::string& value);
-  [[nodiscard]] Result<std::string> read() const;
+  [[nodiscard]] ValuePlace place() const { return {action_.path, action_.key}; }
+  Status write(const std::string& value) { return write_value(fd_.get(), value, place()); }
+  [[nodiscard]] Result<std::string> read() const { return read_value(fd_.get(), place()); }
 
   UndoJournal* journal_;
   FileValueChanged action_;

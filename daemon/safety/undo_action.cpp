@@ -14,6 +14,8 @@
 #include "kernel/netns.h"
 #include "kernel/proc_tree.h"
 #include "kernel/process_handle.h"
+#include "safety/kernel_value.h"
+#include "safety/undo_fd_limits.h"
 
 namespace chaos {
 namespace {
@@ -28,15 +30,15 @@ struct Overloaded : Functions... {
 TcSide side_of(const TcFilterAdded& filter) { return filter.egress ? TcSide::kEgress : TcSide::kIngress; }
 
 UndoResult failed(const Error& error) { return {UndoOutcome::kFailed, error.message}; }
+UndoResult gone_or_failed(const Error& error) {
+  return {error.code == Errc::kNotFound ? UndoOutcome::kGone : UndoOutcome::kFailed, error.message};
+}
 
 /// Runs `job` inside the namespace, if it still lives.
 template <class Job>
 UndoResult inside(std::uint64_t netns, const Job& job) {
   const auto found = Netns::find(netns);
-  if (!found) {
-    return found.error().code == Errc::kNotFound ? UndoResult{UndoOutcome::kGone, found.error().message}
-                                                 : failed(found.error());
-  }
+  if (!found) return gone_or_failed(found.error());
   UndoResult result;
   if (const Status entered = found->run([&] { result = job(); }); !entered) return failed(entered.error());
   return result;
@@ -69,17 +71,9 @@ UndoResult settle(const TcFilterAdded& ours, bool act) {
   });
 }
 
-Result<std::string> read_value(int fd) {
-  std::string text(65536, '\0');
-  const ssize_t got = ::pread(fd, text.data(), text.size(), 0);
-  if (got < 0) return fail_errno("read the value");
-  text.resize(static_cast<std::size_t>(got));
-  if (text.ends_with('\n')) text.pop_back();
-  return text;
-}
-
 UndoResult settle(const FileValueChanged& change, bool act) {
-  const UniqueFd fd(::open(change.path.c_str(), (act ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW));
+  const ValuePlace place{change.path, change.key};
+  const UniqueFd fd(::open(change.path.c_str(), (act ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   if (!fd.valid() && (errno == ENOENT || errno == ENODEV || errno == ENOTDIR)) {
     return {UndoOutcome::kGone, change.path + " is gone"};
   }
@@ -88,8 +82,8 @@ UndoResult settle(const FileValueChanged& change, bool act) {
   if (status.st_dev != change.device || status.st_ino != change.inode) {
     return {UndoOutcome::kGone, change.path + " is another object by now"};
   }
-  const auto now = read_value(fd.get());
-  if (!now) return failed(now.error());
+  const auto now = read_value(fd.get(), place);
+  if (!now) return gone_or_failed(now.error());
   if (*now == change.before) return {UndoOutcome::kNotNeeded, {}};
   if (*now != change.written) {
     return {UndoOutcome::kTheirs, fmt::format("it reads '{}', and we wrote '{}'", *now, change.written)};
@@ -98,26 +92,22 @@ UndoResult settle(const FileValueChanged& change, bool act) {
   if (::ftruncate(fd.get(), 0) != 0 && errno != EINVAL && errno != EPERM) {
     return failed(fail_errno("write " + change.path).error());
   }
-  const ssize_t written = ::pwrite(fd.get(), change.before.data(), change.before.size(), 0);
-  if (written != static_cast<ssize_t>(change.before.size())) {
-    return failed(fail_errno("write " + change.path).error());
-  }
-  return {UndoOutcome::kUndone, {}};
+  const Status written = write_value(fd.get(), change.before, place);
+  return written ? UndoResult{UndoOutcome::kUndone, {}} : gone_or_failed(written.error());
 }
 
 UndoResult settle(const ProcessStopped& stopped, bool act) {
   const auto process = ProcessHandle::open({stopped.pid, stopped.start_ticks});
-  if (!process) {
-    return process.error().code == Errc::kNotFound ? UndoResult{UndoOutcome::kGone, process.error().message}
-                                                   : failed(process.error());
-  }
+  if (!process) return gone_or_failed(process.error());
   const UndoResult seen{proc::is_stopped("/proc", stopped.pid) ? UndoOutcome::kUndone : UndoOutcome::kNotNeeded, {}};
   if (!act) return seen;
   // Sent in any case: between the arrival of a SIGSTOP and the halt of the last thread nothing of it can be seen.
   const Status sent = process->signal(SIGCONT);
-  if (sent) return seen;
-  return sent.error().code == Errc::kNotFound ? UndoResult{UndoOutcome::kGone, sent.error().message}
-                                              : failed(sent.error());
+  return sent ? seen : gone_or_failed(sent.error());
+}
+
+UndoResult settle(const FdLimitsLowered& lowered, bool act) {
+  return act ? raise_fd_limits(lowered) : look_at_fd_limits(lowered);
 }
 
 }  // namespace
@@ -149,9 +139,15 @@ std::string describe(const UndoAction& action) {
                                       filter.netns);
                  },
                  [](const FileValueChanged& change) {
-                   return fmt::format("{}: '{}' back to '{}'", change.path, change.written, change.before);
+                   return fmt::format("{}: '{}' back to '{}'", describe(ValuePlace{change.path, change.key}),
+                                      change.written, change.before);
                  },
-                 [](const ProcessStopped& stopped) { return fmt::format("process {} stopped", stopped.pid); }},
+                 [](const ProcessStopped& stopped) { return fmt::format("process {} stopped", stopped.pid); },
+                 [](const FdLimitsLowered& lowered) {
+                   return fmt::format("soft limit of open files at {}, of process {} and {} others", lowered.written,
+                                      lowered.processes.empty() ? 0 : lowered.processes.front().pid,
+                                      lowered.processes.empty() ? 0 : lowered.processes.size() - 1);
+                 }},
       action);
 }
 
@@ -183,10 +179,23 @@ json to_json(const UndoAction& action) {
                                  {"device", change.device},
                                  {"inode", change.inode},
                                  {"before", change.before},
-                                 {"written", change.written}}}};
+                                 {"written", change.written},
+                                 {"key", change.key}}}};
                  },
                  [](const ProcessStopped& stopped) {
                    return json{{"process_stopped", {{"pid", stopped.pid}, {"start_ticks", stopped.start_ticks}}}};
+                 },
+                 [](const FdLimitsLowered& lowered) {
+                   json processes = json::array();
+                   for (const FdLimitsLowered::One& one : lowered.processes) {
+                     processes.push_back({{"pid", one.pid},
+                                          {"start_ticks", one.start_ticks},
+                                          {"before", one.before},
+                                          {"hard", one.hard},
+                                          {"session", one.session},
+                                          {"cgroup", one.cgroup}});
+                   }
+                   return json{{"fd_limits", {{"written", lowered.written}, {"processes", std::move(processes)}}}};
                  }},
       action);
 }
@@ -207,10 +216,20 @@ Result<UndoAction> undo_action_from(const json& document) {
       const json& body = document.at("process_stopped");
       return ProcessStopped{body.at("pid").get<pid_t>(), body.at("start_ticks").get<std::uint64_t>()};
     }
+    if (document.contains("fd_limits")) {
+      const json& body = document.at("fd_limits");
+      FdLimitsLowered lowered{body.at("written").get<std::uint64_t>(), {}};
+      for (const json& one : body.at("processes")) {
+        lowered.processes.push_back({one.at("pid").get<pid_t>(), one.at("start_ticks").get<std::uint64_t>(),
+                                     one.at("before").get<std::uint64_t>(), one.at("hard").get<std::uint64_t>(),
+                                     one.at("session").get<pid_t>(), one.at("cgroup").get<std::string>()});
+      }
+      return lowered;
+    }
     const json& body = document.at("file_value");
-    return FileValueChanged{body.at("path").get<std::string>(), body.at("device").get<dev_t>(),
-                            body.at("inode").get<ino_t>(), body.at("before").get<std::string>(),
-                            body.at("written").get<std::string>()};
+    return FileValueChanged{body.at("path").get<std::string>(),    body.at("device").get<dev_t>(),
+                            body.at("inode").get<ino_t>(),         body.at("before").get<std::string>(),
+                            body.at("written").get<std::string>(), body.value("key", std::string())};
   } catch (const json::exception& error) {
     return fail(Errc::kInvalid, std::string("undo record: ") + error.what());
   }

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include <nlohmann/json_fwd.hpp>
 
@@ -38,8 +39,9 @@ struct FileValueChanged {
   std::string path;
   dev_t device = 0;  ///< with inode: a cgroup that was made anew is another
   ino_t inode = 0;
-  std::string before;   ///< as read, without the newline at the end
+  std::string before;   ///< as read (see kernel_value.h)
   std::string written;  ///< as it reads back after the change, likewise
+  std::string key{};    ///< which value of the file is meant; empty: all of it
   friend bool operator==(const FileValueChanged&, const FileValueChanged&) = default;
 };
 
@@ -51,7 +53,24 @@ struct ProcessStopped {
   friend bool operator==(const ProcessStopped&, const ProcessStopped&) = default;
 };
 
-using UndoAction = std::variant<ClsactAdded, TcFilterAdded, FileValueChanged, ProcessStopped>;
+/// Soft limits of open files that were lowered. What these processes have forked since has the limit by inheritance: it
+/// is found by its ancestors, or, where those have ended, by its cgroup or its session.
+struct FdLimitsLowered {
+  struct One {
+    pid_t pid = 0;
+    std::uint64_t start_ticks = 0;
+    std::uint64_t before = 0;
+    std::uint64_t hard = 0;  ///< unchanged
+    pid_t session = 0;       ///< 0: unknown
+    std::string cgroup{};    ///< Process::cgroup; "/" tells nothing
+    friend bool operator==(const One&, const One&) = default;
+  };
+  std::uint64_t written = 0;
+  std::vector<One> processes{};
+  friend bool operator==(const FdLimitsLowered&, const FdLimitsLowered&) = default;
+};
+
+using UndoAction = std::variant<ClsactAdded, TcFilterAdded, FileValueChanged, ProcessStopped, FdLimitsLowered>;
 
 enum class UndoOutcome : std::uint8_t {
   kUndone,

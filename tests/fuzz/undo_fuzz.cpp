@@ -17,7 +17,7 @@ using chaos::UndoEntry;
 using chaos::UndoMark;
 
 UndoAction action_from(FuzzedDataProvider& input) {
-  switch (input.ConsumeIntegralInRange(0, 3)) {
+  switch (input.ConsumeIntegralInRange(0, 4)) {
     case 0:
       return chaos::ClsactAdded{input.ConsumeIntegral<std::uint64_t>(), input.ConsumeIntegral<unsigned>()};
     case 1:
@@ -29,6 +29,16 @@ UndoAction action_from(FuzzedDataProvider& input) {
                                   input.ConsumeIntegral<std::uint32_t>()};
     case 2:
       return chaos::ProcessStopped{input.ConsumeIntegral<pid_t>(), input.ConsumeIntegral<std::uint64_t>()};
+    case 3: {
+      chaos::FdLimitsLowered lowered{input.ConsumeIntegral<std::uint64_t>(), {}};
+      for (int i = input.ConsumeIntegralInRange(0, 3); i > 0; --i) {
+        lowered.processes.push_back({input.ConsumeIntegral<pid_t>(), input.ConsumeIntegral<std::uint64_t>(),
+                                     input.ConsumeIntegral<std::uint64_t>(), input.ConsumeIntegral<std::uint64_t>(),
+                                     input.ConsumeIntegral<pid_t>(),
+                                     "/" + std::to_string(input.ConsumeIntegral<std::uint8_t>())});
+      }
+      return lowered;
+    }
     default: {
       chaos::FileValueChanged changed;
       changed.path = "/sys/fs/cgroup/" + std::to_string(input.ConsumeIntegral<std::uint8_t>());
@@ -36,6 +46,7 @@ UndoAction action_from(FuzzedDataProvider& input) {
       changed.inode = input.ConsumeIntegral<std::uint64_t>();
       changed.before = std::to_string(input.ConsumeIntegral<std::uint32_t>());
       changed.written = std::to_string(input.ConsumeIntegral<std::uint32_t>());
+      if (input.ConsumeBool()) changed.key = std::to_string(input.ConsumeIntegral<std::uint8_t>()) + ":0";
       return changed;
     }
   }

@@ -1,21 +1,15 @@
-// component_failure on real processes and cgroups. Observers: /proc, cgroup files, the processes' own files.
+// component_failure: what hangs, and what is refused, on real processes and cgroups. Observers: /proc, cgroup files,
+// the processes' own files.
 #include <gmock/gmock.h>
-#include <signal.h>
 
 #include <fstream>
-#include <memory>
-#include <set>
-#include <sstream>
 
-#include "reborn.h"
+#include "component_bed.h"
 #include "support/cgroup.h"
 #include "support/child.h"
-#include "support/daemon.h"
 #include "support/halted.h"
-#include "support/kernel_test.h"
+#include "support/limited.h"
 #include "support/requests.h"
-#include "support/time_scale.h"
-#include "support/timings.h"
 
 namespace chaos::test {
 namespace {
@@ -24,60 +18,6 @@ using nlohmann::json;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing::HasSubstr;
-
-json failure(json target, json parameters, const std::string& duration = "1m") {
-  return {{"kind", "component_failure"},
-          {"target", std::move(target)},
-          {"parameters", std::move(parameters)},
-          {"duration", duration}};
-}
-
-json hang(json target) { return failure(std::move(target), {{"failure_type", "hang"}}); }
-
-/// A shell that starts a process again whenever it has ended: its number goes to `pid_file`, all of them to `log`.
-class Supervised {
- public:
-  Supervised() : shell_("/bin/sh", {"sh", "-c", script()}) {
-    if (!eventually([&] { return !pids().empty(); })) throw std::runtime_error("nothing is supervised");
-  }
-  [[nodiscard]] pid_t supervisor() const { return shell_.pid(); }
-  [[nodiscard]] std::string pid_file() const { return (dir_.path() / "pid").string(); }
-  /// Oldest first.
-  [[nodiscard]] std::vector<pid_t> pids() const {
-    std::ifstream log(dir_.path() / "log");
-    std::vector<pid_t> all;
-    for (pid_t pid = 0; log >> pid;) all.push_back(pid);
-    return all;
-  }
-
- private:
-  [[nodiscard]] std::string script() const {
-    const std::string dir = dir_.path().string();
-    return "while :; do setpriv --pdeathsig KILL sleep 1000 & echo $! > " + dir + "/pid; echo $! >> " + dir +
-           "/log; wait $!; done";
-  }
-  TempDir dir_;
-  Child shell_;
-};
-
-class Component : public testing::Test {
- protected:
-  void SetUp() override { CHAOS_NEEDS_ROOT(); }
-  void start_daemon(const std::string& services = "") {
-    Daemon::Setup setup;
-    setup.config =
-        "chaos_testing: {max_concurrent_scenarios: 64, blast_radius_limit: 1, scenarios: {component_failure: "
-        "{target_services: [victim]}}}\n" +
-        services;
-    daemon_ = std::make_unique<Daemon>(std::move(setup));
-    ASSERT_TRUE(eventually([&] { return daemon_->get("/health").body.value("guardian_pid", json()).is_number(); }));
-  }
-  void expect_no_residue() const {
-    const Response residue = daemon_->get("/api/chaos/residue");
-    EXPECT_TRUE(residue.body.value("clean", false)) << residue.text;
-  }
-  std::unique_ptr<Daemon> daemon_;
-};
 
 TEST_F(Component, AHungCgroupStandsStillWithAllBelowItAndNobodyElse) {
   start_daemon();
@@ -144,26 +84,51 @@ TEST_F(Component, PulsesHangAndLetGo) {
   EXPECT_EQ(value_of(cgroup, "cgroup.freeze"), "0");
 }
 
-TEST_F(Component, SlowResponseIsFrozenForItsShareOfTheTime) {
-  start_daemon();
-  const TestCgroup cgroup("slow");
-  const Busy in(cgroup);
-  for (const double share : {0.2, 0.5, 0.8}) {
-    const std::string percent = std::to_string(static_cast<int>(share * 100)) + "%";
-    const json started = daemon_->run_scenario(failure(
-        {{"cgroup", cgroup.path()}}, {{"failure_type", "slow_response"}, {"frozen", percent}, {"slice", "20ms"}}));
-    const FrozenShare seen = frozen_share(cgroup, by_size(milliseconds(5000), milliseconds(20000)));
-    const json ended = daemon_->stop_scenario(id_of(started));
-    report_figure("told to stand still, of " + percent + " asked for", seen.told * 100, "%");
-    report_figure("all stood still, of " + percent + " asked for", seen.stood * 100, "%");
-    const double tolerance = by_size(0.06, 0.03);
-    EXPECT_NEAR(seen.told, share, tolerance) << ended.at("achieved").dump();
-    EXPECT_NEAR(std::stod(ended.at("achieved").value("frozen", "")) / 100, share, tolerance);
-    // Who waits for the CPU stands still only when he has had it once more: on a busy machine, late.
-    EXPECT_GT(seen.stood, share / 4);
-    EXPECT_EQ(value_of(cgroup, "cgroup.freeze"), "0");
-    EXPECT_TRUE(in.works_within(seconds(5)));
-  }
+TEST_F(Component, APlaceThatOnlyV1KnowsIsFrozenByItsFreezer) {
+  if (!V1Freezer::available()) GTEST_SKIP() << "this host has no v1 freezer";
+  const V1Freezer place("place");
+  const TestCgroup home("home");
+  const Busy in(home);
+  place.add(in.pid());
+  start_daemon("services: {victim: {cgroup: " + place.path() + "}}\n");
+  const json started = daemon_->run_scenario(hang({{"service", "victim"}}));
+  EXPECT_THAT(started.at("plan").at("mechanism").get<std::string>(), HasSubstr("the freezer of cgroup v1"));
+  EXPECT_TRUE(eventually([&] { return place.state() == "FROZEN"; }));
+  EXPECT_FALSE(in.works_within(milliseconds(300)));
+  EXPECT_TRUE(eventually(
+      [&] { return daemon_->scenario(id_of(started)).at("achieved").value("halted", "") == "1 of 1 cgroups"; }));
+  const json ended = daemon_->stop_scenario(id_of(started));
+  EXPECT_EQ(ended.at("state"), "completed") << ended.dump(1);
+  EXPECT_TRUE(ended.at("warnings").empty()) << ended.at("warnings").dump();
+  EXPECT_EQ(place.state(), "THAWED");
+  EXPECT_TRUE(in.works_within(seconds(5)));
+  // In slices too.
+  const json slow =
+      daemon_->run_scenario(failure({{"service", "victim"}}, {{"failure_type", "slow_response"}, {"frozen", "80%"}}));
+  EXPECT_TRUE(eventually([&] { return daemon_->scenario(id_of(slow)).at("counters").at("injected").get<int>() > 20; }));
+  EXPECT_EQ(daemon_->stop_scenario(id_of(slow)).at("state"), "completed");
+  EXPECT_EQ(place.state(), "THAWED");
+  expect_no_residue();
+}
+
+TEST_F(Component, APlaceThatIsSharedIsHaltedProcessByProcess) {
+  if (!V1Freezer::available()) GTEST_SKIP() << "this host has no v1 freezer";
+  const V1Freezer place("shared");
+  const TestCgroup home("home");
+  const TestCgroup other("other");
+  const Busy in(home);
+  const Busy stranger(other);
+  place.add(in.pid());
+  // In the freezer's cgroup, and in one of its own in the v2 tree, so that it belongs elsewhere.
+  place.add(stranger.pid());
+  other.add(stranger.pid());
+  start_daemon("services: {victim: {cgroup: " + place.path() + "}}\n");
+  const json started = daemon_->run_scenario(hang({{"service", "victim"}}));
+  EXPECT_THAT(started.at("plan").at("mechanism").get<std::string>(), HasSubstr("SIGSTOP"));
+  EXPECT_TRUE(eventually([&] { return is_stopped(in.pid()); }));
+  EXPECT_TRUE(stranger.works_within(seconds(5)));
+  EXPECT_EQ(daemon_->stop_scenario(id_of(started)).at("state"), "completed");
+  EXPECT_TRUE(in.works_within(seconds(5)));
 }
 
 TEST_F(Component, AThawBySomebodyElseStaysAndIsReported) {
@@ -196,65 +161,6 @@ TEST_F(Component, WhatSomebodyElseHasFrozenIsNotTaken) {
   EXPECT_THAT(refused.body.value("detail", ""), HasSubstr("frozen already"));
   EXPECT_EQ(value_of(cgroup, "cgroup.freeze"), "1");
   std::ofstream(cgroup.directory() / "cgroup.freeze") << "0" << std::flush;
-}
-
-TEST_F(Component, ACrashEndsTheMainProcessOnceAndTellsHowFastItCameBack) {
-  const Supervised service;
-  start_daemon("services: {victim: {pid_file: " + service.pid_file() + "}}\n");
-  const pid_t first = service.pids().back();
-  const json started =
-      daemon_->run_scenario(failure({{"service", "victim"}}, {{"failure_type", "crash"}, {"signal", "SIGTERM"}}));
-  EXPECT_EQ(started.at("plan").at("ownership"), "process");
-  EXPECT_THAT(started.at("plan").at("notes").dump(), HasSubstr("process " + std::to_string(first)));
-  EXPECT_TRUE(eventually([&] { return service.pids().size() == 2; }));
-  json record;
-  EXPECT_TRUE(eventually([&] {
-    record = daemon_->scenario(id_of(started));
-    return record.at("achieved").value("came_back", "") == "1 of 1";
-  })) << record.dump(1);
-  EXPECT_EQ(record.at("state"), "active");
-  EXPECT_EQ(record.at("achieved").value("died", ""), "1 of 1");
-  EXPECT_TRUE(record.at("achieved").contains("back_after"));
-  EXPECT_EQ(daemon_->stop_scenario(id_of(started)).at("counters").at("injected"), 1);
-  EXPECT_EQ(service.pids().size(), 2U);
-  EXPECT_TRUE(exists(service.supervisor()));
-}
-
-TEST_F(Component, ARestartLoopHitsTheCurrentMainProcessEachTime) {
-  const Supervised service;
-  start_daemon("services: {victim: {pid_file: " + service.pid_file() + "}}\n");
-  const json started =
-      daemon_->run_scenario(failure({{"service", "victim"}}, {{"failure_type", "crash"}, {"every", "1s"}}));
-  constexpr std::size_t kCrashes = 4;
-  EXPECT_TRUE(eventually([&] { return service.pids().size() > kCrashes; }, seconds(20)));
-  const json ended = daemon_->stop_scenario(id_of(started));
-  const auto pids = service.pids();
-  const auto crashes = ended.at("counters").at("injected").get<std::size_t>();
-  EXPECT_EQ(pids.size(), crashes + 1) << ended.dump(1);
-  for (std::size_t i = 0; i + 1 < pids.size(); ++i) EXPECT_FALSE(exists(pids[i]));
-  EXPECT_TRUE(exists(pids.back()));
-  EXPECT_TRUE(exists(service.supervisor()));
-  expect_no_residue();
-}
-
-TEST_F(Component, AStrangerWithTheSameNumberLives) {
-  start_daemon();
-  const VethPair net("stranger");
-  auto victim = std::make_unique<Puppet>(net.left);
-  const pid_t number = victim->pid();
-  const json started =
-      daemon_->run_scenario(failure({{"pid", std::to_string(number)}}, {{"failure_type", "crash"}, {"every", "1s"}}));
-  EXPECT_TRUE(
-      eventually([&] { return daemon_->scenario(id_of(started)).at("achieved").value("died", "") == "1 of 1"; }));
-  victim.reset();
-  const Reborn stranger(number, net.left);
-  ASSERT_EQ(stranger.pid(), number);
-  EXPECT_TRUE(eventually(
-      [&] { return daemon_->scenario(id_of(started)).at("counters").at("unmatched").get<int>() >= 3; }, seconds(20)));
-  stranger.send(1);  // throws unless it lives
-  const json ended = daemon_->stop_scenario(id_of(started));
-  EXPECT_EQ(ended.at("counters").at("injected"), 1);
-  EXPECT_TRUE(exists(number));
 }
 
 TEST_F(Component, WhatMustLiveIsRefused) {

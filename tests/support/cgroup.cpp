@@ -9,14 +9,10 @@
 #include <mutex>
 #include <stdexcept>
 
+#include "support/text_file.h"
+
 namespace chaos::test {
 namespace {
-
-void write_to(const std::filesystem::path& file, const std::string& text) {
-  std::ofstream out(file);
-  out << text << std::flush;
-  if (!out) throw std::runtime_error("write " + text + " to " + file.string());
-}
 
 /// The line of /proc/self/cgroup for the v2 tree.
 std::string own_cgroup() {

@@ -1,20 +1,26 @@
 #include "support/halted.h"
 
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <atomic>
+#include <cstdint>
 #include <fstream>
 #include <map>
+#include <new>
 #include <stdexcept>
 #include <string>
 
 #include "support/net.h"
+#include "support/text_file.h"
 
 namespace chaos::test {
 namespace {
-
-std::string text_of(const std::filesystem::path& file) {
-  std::ifstream stream(file);
-  return {std::istreambuf_iterator<char>(stream), {}};
-}
 
 /// State and parent.
 std::pair<char, pid_t> stat_of(const std::string& pid) {
@@ -26,11 +32,12 @@ std::pair<char, pid_t> stat_of(const std::string& pid) {
 
 }  // namespace
 
-Busy::Busy(const TestCgroup& cgroup)
-    : child_("/bin/sh",
+Busy::Busy(const TestCgroup& cgroup, bool forks)
+    : child_(forks ? "/bin/sh" : "/bin/bash",
              {"sh", "-c",
               "echo $$ > " + (cgroup.directory() / "cgroup.procs").string() + " && cd " + dir_.path().string() +
-                  " && i=0; while :; do i=$((i+1)); echo $i > count; sleep 0.02; done"}) {
+                  " && exec 2>/dev/null && i=0; while :; do i=$((i+1)); echo $i > count; " +
+                  (forks ? "sleep 0.02" : "read -r -t 0.02") + "; done"}) {
   if (!works_within(std::chrono::seconds(10))) throw std::runtime_error("no process works in " + cgroup.path());
 }
 
@@ -46,11 +53,50 @@ bool Busy::works_within(std::chrono::milliseconds time) const {
       time);
 }
 
-std::string value_of(const TestCgroup& cgroup, const std::string& file) {
-  std::string text = text_of(cgroup.directory() / file);
-  while (text.ends_with('\n')) text.pop_back();
-  return text;
+struct ClockWatcher::Page {
+  std::atomic<std::int64_t> last_ns;
+  std::atomic<std::int64_t> missed_ns;
+};
+
+ClockWatcher::ClockWatcher(const TestCgroup& cgroup) {
+  void* memory = ::mmap(nullptr, sizeof(Page), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) throw std::runtime_error("no page to share");
+  page_ = new (memory) Page{};
+  const auto now = [] {
+    timespec time{};
+    ::clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * 1'000'000'000 + time.tv_nsec;
+  };
+  page_->last_ns = now();
+  pid_ = ::fork();
+  if (pid_ == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (std::int64_t last = now();;) {
+      const std::int64_t next = now();
+      if (next - last >= 1'000'000) page_->missed_ns += next - last;
+      page_->last_ns = last = next;
+    }
+  }
+  if (pid_ < 0) throw std::runtime_error("no process to watch the clock");
+  cgroup.add(pid_);
 }
+
+ClockWatcher::~ClockWatcher() {
+  ::kill(pid_, SIGKILL);
+  ::waitpid(pid_, nullptr, 0);
+  ::munmap(page_, sizeof(Page));
+}
+
+std::chrono::nanoseconds ClockWatcher::stood_still() const {
+  const std::int64_t missed = page_->missed_ns.load();
+  const std::int64_t last = page_->last_ns.load();
+  timespec time{};
+  ::clock_gettime(CLOCK_MONOTONIC, &time);
+  const std::int64_t open = time.tv_sec * 1'000'000'000 + time.tv_nsec - last;
+  return std::chrono::nanoseconds(missed + (open >= 1'000'000 ? open : 0));
+}
+
+std::string value_of(const TestCgroup& cgroup, const std::string& file) { return text_of(cgroup.directory() / file); }
 
 bool is_frozen(const TestCgroup& cgroup) { return value_of(cgroup, "cgroup.events").contains("frozen 1"); }
 

@@ -16,7 +16,8 @@ namespace chaos::test {
 /// A process in a cgroup that counts on in a file, to the end of the object.
 class Busy {
  public:
-  explicit Busy(const TestCgroup& cgroup);
+  /// `forks`: a child for each pause.
+  explicit Busy(const TestCgroup& cgroup, bool forks = true);
   [[nodiscard]] pid_t pid() const { return child_.pid(); }
   /// Whether the count goes on within this time.
   [[nodiscard]] bool works_within(std::chrono::milliseconds time) const;
@@ -25,6 +26,23 @@ class Busy {
   [[nodiscard]] std::string count() const;
   TempDir dir_;
   Child child_;
+};
+
+/// A process that never sleeps and sums up for how long it did not get to run, in spells of 1 ms or more: what a halt
+/// feels like, and what a busy machine does.
+class ClockWatcher {
+ public:
+  explicit ClockWatcher(const TestCgroup& cgroup);
+  ~ClockWatcher();
+  ClockWatcher(const ClockWatcher&) = delete;
+  ClockWatcher& operator=(const ClockWatcher&) = delete;
+  /// Up to now.
+  [[nodiscard]] std::chrono::nanoseconds stood_still() const;
+
+ private:
+  struct Page;
+  Page* page_ = nullptr;
+  pid_t pid_ = -1;
 };
 
 /// One value of a cgroup's, without the line's end.

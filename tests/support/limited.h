@@ -13,7 +13,8 @@ namespace chaos::test {
 
 class LimitedCgroup {
  public:
-  explicit LimitedCgroup(const std::string& controller);
+  /// `v1_name`: what the controller is called in v1; else the same.
+  explicit LimitedCgroup(const std::string& controller, const std::string& v1_name = {});
   ~LimitedCgroup();
   LimitedCgroup(const LimitedCgroup&) = delete;
   LimitedCgroup& operator=(const LimitedCgroup&) = delete;
@@ -30,6 +31,26 @@ class LimitedCgroup {
  private:
   TestCgroup cgroup_;
   std::filesystem::path v1_;  ///< empty: not needed
+};
+
+/// A cgroup of v1's freezer, which the v2 tree knows nothing of.
+class V1Freezer {
+ public:
+  /// Whether this host has that hierarchy.
+  [[nodiscard]] static bool available();
+  explicit V1Freezer(const std::string& label);
+  ~V1Freezer();
+  V1Freezer(const V1Freezer&) = delete;
+  V1Freezer& operator=(const V1Freezer&) = delete;
+
+  [[nodiscard]] const std::string& path() const { return path_; }  ///< from the root of the hierarchy
+  [[nodiscard]] std::filesystem::path directory() const;
+  /// Out of its cgroup of the v2 tree, and into this.
+  void add(pid_t pid) const;
+  [[nodiscard]] std::string state() const;  ///< THAWED, FREEZING or FROZEN
+
+ private:
+  std::string path_;
 };
 
 }  // namespace chaos::test

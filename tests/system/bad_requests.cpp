@@ -102,16 +102,22 @@ json good_of_kind(const json& kind, json good, const json& choice) {
   return good;
 }
 
-/// Under which a parameter is taken.
-json choice_for(const json& parameter) {
+/// Under which a parameter is taken; what it depends on may depend on another itself.
+json choice_for(const json& kind, const json& parameter) {
   if (!parameter.contains("when")) return json::object();
-  return {{parameter["when"].at("parameter"), parameter["when"].at("values").at(0)}};
+  const json& when = parameter["when"];
+  json choice = json::object();
+  for (const json& other : kind.at("parameters")) {
+    if (other.at("name") == when.at("parameter")) choice = choice_for(kind, other);
+  }
+  choice[when.at("parameter").get<std::string>()] = when.at("values").at(0);
+  return choice;
 }
 
 void add_parameter(const json& kind, const json& parameter, const json& any_good, std::vector<BadRequest>& requests) {
   const auto name = parameter.at("name").get<std::string>();
   const auto type = parameter.at("type").get<std::string>();
-  const json good = good_of_kind(kind, any_good, choice_for(parameter));
+  const json good = good_of_kind(kind, any_good, choice_for(kind, parameter));
   const auto add = [&](const std::string& what, json value) {
     json body = good;
     body["parameters"][name] = std::move(value);
@@ -136,7 +142,9 @@ void add_parameter(const json& kind, const json& parameter, const json& any_good
     if (other.at("name") != when.at("parameter")) continue;
     for (const json& choice : other.at("choices")) {
       if (std::ranges::find(when.at("values"), choice) != when.at("values").end()) continue;
-      json body = good_of_kind(kind, any_good, {{when.at("parameter"), choice}});
+      json choices = choice_for(kind, other);
+      choices[when.at("parameter").get<std::string>()] = choice;
+      json body = good_of_kind(kind, any_good, choices);
       body["parameters"][name] = value;
       requests.push_back({"parameter " + name + " with " + choice.dump(), std::move(body), 400, "parameters." + name});
     }

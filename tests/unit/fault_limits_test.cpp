@@ -107,6 +107,15 @@ TEST_F(ControlledCgroupsTest, WhatAMemberHasJustForkedIsNoStranger) {
   EXPECT_TRUE(find({{100, 1}, {101, 1}}));
 }
 
+TEST_F(ControlledCgroupsTest, WhoIsAboutToEndCountsForNothing) {
+  // In v1 it reads "/" by then. Flags: PF_EXITING.
+  process(103, "/", 100);
+  proc_.write(103, "stat", "103 (x) R 100 1 1 0 -1 4 4\n");
+  const auto found = find({{100, 1}, {101, 1}, {103, 1}});
+  ASSERT_TRUE(found) << found.error().message;
+  EXPECT_THAT(found->directories, ElementsAre(files_.path() / "v1/own"));
+}
+
 TEST_F(ControlledCgroupsTest, TheRootIsNobodysOwn) {
   process(300, "/");
   const auto found = find({{300, 1}});

@@ -36,8 +36,7 @@ TEST(ProcessReach, TheMainProcessIsTheOldestThatNoMemberForked) {
   const auto reach = process_reach(owners_of({20, 25, 30}), all);
   ASSERT_TRUE(reach) << reach.error().message;
   EXPECT_THAT(reach->members, SizeIs(3));
-  EXPECT_EQ(reach->main, (ProcessId{20, 500}));
-  EXPECT_EQ(reach->main_name, "process 20 (thing)");
+  EXPECT_EQ(main_process(*reach), (ProcessId{20, 500}));
   EXPECT_TRUE(reach->cgroups.empty());
 }
 
@@ -53,7 +52,7 @@ TEST(ProcessReach, CgroupsAreMeantAsAWhole) {
 TEST(ProcessReach, NobodyThereHasNoMainProcess) {
   const auto reach = process_reach(owners_of({}), {process(20, 2, 500)});
   ASSERT_TRUE(reach);
-  EXPECT_FALSE(reach->main);
+  EXPECT_FALSE(main_process(*reach));
 }
 
 TEST(ProcessReach, InitChaosdAndSshdAreNeverTouched) {

@@ -255,7 +255,7 @@ TEST_F(Undo, AProcessThatGotTheNumberIsNotTouched) {
 class Journaled : public Undo {
  protected:
   [[nodiscard]] JournaledValue open(const fs::path& file) const {
-    auto value = JournaledValue::open(*journal_, file, "1");
+    auto value = JournaledValue::open(*journal_, {file.string()}, "1");
     EXPECT_TRUE(value) << value.error().message;
     return std::move(*value);
   }
@@ -421,9 +421,12 @@ TEST_F(Undo, WhatCannotBeUndoneStaysOnRecord) {
 }
 
 TEST(UndoLog, ActionsSurviveTheFile) {
-  const UndoAction actions[]{ClsactAdded{4026531840, 7}, TcFilterAdded{4026531840, 7, true, 3, 0xc4a05001, 99},
+  const UndoAction actions[]{ClsactAdded{4026531840, 7},
+                             TcFilterAdded{4026531840, 7, true, 3, 0xc4a05001, 99},
                              FileValueChanged{"/sys/fs/cgroup/a b/\"x\"", 27, 1234567890123, "max", "10 20"},
-                             ProcessStopped{4711, 987654321012}};
+                             FileValueChanged{"/sys/fs/cgroup/a/io.max", 27, 5, "max", "1048576", "8:0 wbps"},
+                             ProcessStopped{4711, 987654321012},
+                             FdLimitsLowered{5, {{4711, 987654321012, 1024, 4096, 12, "/a"}, {1, 2, 3, 4, 0, "/"}}}};
   std::string bytes;
   std::uint64_t number = 0;
   for (const UndoAction& action : actions) bytes += encode({++number, number, UndoMark::kIntended, action});

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The demo: a log pipeline under 10 % and 100 % packet loss between collector and queue, and with its processor cut off
-# from the queue, measured from outside.
+# The demo: a log pipeline under packet loss, latency and a partition, with a processor that crashes, a queue that hangs,
+# a slow collector, and a processor short of CPU time and memory, measured from outside.
 # Fails, saying where, when a phase did not do what it should. Run it by `./setup.sh demo`, which builds first.
 # shellcheck disable=SC2016 # the $names in single quotes are jq's
 set -euo pipefail
@@ -18,7 +18,11 @@ loss_s=15
 outage_s=5
 latency_s=8
 partition_s=5
+hang_s=4
+slow_s=6
+starved_s=6
 recovery_s=10
+settle_s=4
 # So many lines wait in the queue when somebody who watches its depth would be told.
 notice_depth=300
 # TCP doubles its waits while nothing passes, so it may notice the end of an outage late by as long as the outage was.
@@ -30,6 +34,10 @@ generator=''
 failures=()
 names=()
 declare -A start_ns end_ns retransmits counters noticed
+# Phases that are about one moment: when it was.
+declare -A moment_ns
+# What this host cannot do, and why.
+left_out=()
 
 say() { printf '[%4ds] %s\n' "$SECONDS" "$*"; }
 
@@ -115,7 +123,7 @@ notice() {
 fault_phase() {
   local name=$1 seconds=$2 where=$3 scenario id began=$SECONDS reported=0
   shift 3
-  say "$name between $where: ${seconds} s"
+  say "$name, $where: ${seconds} s"
   begin_phase "$name"
   scenario=$(ctl -o json start "$@" --duration "${seconds}s" --reason 'demo') || die "$name did not start"
   id=$(jq -r .id <<<"$scenario")
@@ -125,7 +133,7 @@ fault_phase() {
     if jq -e '.state | IN("completed", "failed", "aborted")' <<<"$scenario" >/dev/null; then break; fi
     if (((SECONDS - began) / 5 != reported)); then
       reported=$(((SECONDS - began) / 5))
-      say "  $(jq -r '"\(.counters.matched) packets matched, \(.counters.injected) hit"' <<<"$scenario")"
+      say "  $(jq -r '"\(.counters.matched) matched, \(.counters.injected) hit"' <<<"$scenario")"
     fi
     sleep 0.2
   done
@@ -139,30 +147,69 @@ fault_phase() {
 
 # loss_phase NAME PROBABILITY SECONDS: packet loss between collector and queue, both ways.
 loss_phase() {
-  fault_phase "$1" "$3" 'collector and queue' packet_loss --target netns=chaosdemo-collector \
+  fault_phase "$1" "$3" 'between collector and queue' packet_loss --target netns=chaosdemo-collector \
     --target "peer=$queue_address" -p "probability=$2"
 }
 
 # latency_phase NAME DELAY JITTER SECONDS: what the collector sends to the queue arrives later.
 latency_phase() {
-  fault_phase "$1" "$4" 'collector and queue' latency_injection --target netns=chaosdemo-collector \
+  fault_phase "$1" "$4" 'between collector and queue' latency_injection --target netns=chaosdemo-collector \
     --target "peer=$queue_address" --target direction=egress -p "delay=$2" -p "jitter=$3"
 }
 
 # partition_phase NAME SECONDS: the processor, one service of three, is cut off from the queue, another.
 partition_phase() {
-  fault_phase "$1" "$2" 'processor and queue' network_partition --target service=log-processor \
+  fault_phase "$1" "$2" 'between processor and queue' network_partition --target service=log-processor \
     --target peer=service:message-queue
+}
+
+# crash_phase NAME: the processor's main process is killed, once. What was on its way then counts in this phase: it begins
+# a second before.
+crash_phase() {
+  local name=$1 began
+  began=$(now_ns)
+  sleep 1
+  fault_phase "$name" 3 'of the processor' component_failure --target service=log-processor -p failure_type=crash
+  moment_ns[$name]=${start_ns[$name]}
+  start_ns[$name]=$began
+  end_ns[${names[-2]}]=$began
+}
+
+# hang_phase NAME SECONDS: the queue stands still.
+hang_phase() {
+  fault_phase "$1" "$2" 'of the queue' component_failure --target service=message-queue -p failure_type=hang
+}
+
+# slow_phase NAME FROZEN SECONDS: the collector stands still for a part of the time, in slices.
+slow_phase() {
+  fault_phase "$1" "$3" 'of the collector' component_failure --target service=log-collector \
+    -p failure_type=slow_response -p "frozen=$2" -p slice=50ms
+}
+
+# starved_phase NAME SECONDS PARAMETER...: the processor is short of something, where this host can do that.
+starved_phase() {
+  local name=$1 seconds=$2 parameter arguments=(resource_exhaustion --target service=log-processor) refusal
+  shift 2
+  for parameter in "$@"; do arguments+=(-p "$parameter"); done
+  if refusal=$(ctl -o json plan "${arguments[@]}" 2>&1); then
+    fault_phase "$name" "$seconds" 'of the processor' "${arguments[@]}"
+    quiet_phase "after $name" "$settle_s"
+  else
+    left_out+=("$name: $(jq -r '.detail // .' <<<"$refusal" 2>/dev/null || printf '%s' "$refusal")")
+  fi
 }
 
 # Waits until everything that was sent has been stored; what is missing then is lost.
 drain() {
-  local tries
+  local tries missing before=''
   say 'drain: waiting for the last line'
   stop_generator
-  for ((tries = 0; tries < 50; tries++)); do
-    if [[ $("$pipeline" report | jq .total.missing) == 0 ]]; then return; fi
-    sleep 0.3
+  for ((tries = 0; tries < 20; tries++)); do
+    # What the crash has lost does not come any more: done is when nothing comes.
+    missing=$("$pipeline" report | jq .total.missing)
+    if [[ $missing == 0 || ($missing == "$before" && $("$pipeline" depth) == 0) ]]; then return; fi
+    before=$missing
+    sleep 1
   done
 }
 
@@ -170,6 +217,9 @@ make_report() {
   local name arguments=()
   for name in "${names[@]}"; do
     arguments+=(--phase "$name:${start_ns[$name]}:${end_ns[$name]}")
+    if [[ -n ${moment_ns[$name]:-} ]]; then
+      arguments+=(--phase "$name, the moment:$((moment_ns[$name] - 1000000)):${moment_ns[$name]}")
+    fi
   done
   "$pipeline" report "${arguments[@]}" >"$data/report.json"
 }
@@ -181,8 +231,9 @@ of_phase() { jq -r --arg name "$1" ".phases[] | select(.name == \$name) | .$2" "
 # retransmits ($retransmits), after how many seconds the queue had filled up ($noticed).
 holds() {
   local name=$1 expression=$2 message=$3
-  jq -e -n --slurpfile all "$data/report.json" --arg name "$name" --argjson counters "${counters[$name]}" \
-    --argjson retransmits "${retransmits[$name]}" --argjson noticed "${noticed[$name]}" --argjson rate "$rate" --argjson within "$recover_within_s" \
+  jq -e -n --slurpfile all "$data/report.json" --arg name "$name" --argjson counters "${counters[$name]:-null}" \
+    --argjson retransmits "${retransmits[$name]:-null}" --argjson noticed "${noticed[$name]:-null}" \
+    --argjson rate "$rate" --argjson within "$recover_within_s" \
     "(\$all[0].phases[] | select(.name == \$name)) as \$report | $expression" \
     >/dev/null || fail "$name" "$message"
 }
@@ -196,7 +247,8 @@ check_phases() {
   local name
   for name in "${names[@]}"; do
     holds "$name" '$report.sent >= 0.95 * $rate * $report.duration_s' 'the generator did not keep its rate'
-    holds "$name" '$report.missing == 0' "$(of_phase "$name" missing) lines never arrived"
+    # What the processor had taken off the queue and not stored when it was killed is lost, by its design.
+    [[ $name == crash ]] || holds "$name" '$report.missing == 0' "$(of_phase "$name" missing) lines never arrived"
   done
   name=baseline
   holds $name '$report.throughput_per_s > 0.9 * $rate' "only $(of_phase $name throughput_per_s) lines/s"
@@ -236,32 +288,61 @@ check_phases() {
   holds "$name" '$noticed != null and $noticed < 3' "the queue did not fill up within 3 s"
   holds "$name" '$report.recovered_after_s != null and $report.recovered_after_s <= $within' \
     "no recovery within $recover_within_s s"
-  if [[ $(jq -r '.total | "\(.missing) \(.unexpected) \(.garbled)"' "$data/report.json") != '0 0 0' ]]; then
+  check_component_phases
+  if [[ $(jq -r '.total | "\(.unexpected) \(.garbled)"' "$data/report.json") != '0 0' ]]; then
     fail total "not every line is accounted for: $(jq -c .total "$data/report.json")"
   fi
   if [[ $("$pipeline" depth) != 0 ]]; then fail total "$("$pipeline" depth) lines still wait in the queue"; fi
 }
 
+check_component_phases() {
+  local name=crash
+  holds $name "$sums" 'the counters do not add up'
+  holds $name '$counters.injected == 1' 'it was not struck once'
+  holds $name '$report.missing < 3 * $rate' "$(of_phase $name missing) lines were lost"
+  holds "$name, the moment" '$report.recovered_after_s != null and $report.recovered_after_s <= $within' \
+    "no recovery within $recover_within_s s"
+
+  name=hang
+  holds $name "$sums" 'the counters do not add up'
+  holds $name '$report.throughput_per_s < 0.2 * $rate' "$(of_phase $name throughput_per_s) lines/s were stored all the same"
+  holds $name '$report.recovered_after_s != null and $report.recovered_after_s <= $within' \
+    "no recovery within $recover_within_s s"
+
+  name=slow
+  holds $name "$sums" 'the counters do not add up'
+  holds $name '$counters.injected > 10' 'it hardly stood still'
+  # Nine tenths of the lines come while it stands still, for 450 ms at a time.
+  holds $name '$report.latency_p50_ms > 50' "a latency of $(of_phase $name latency_p50_ms) ms all the same"
+  for name in cpu memory; do
+    [[ -n ${start_ns[$name]:-} ]] || continue
+    holds $name "$sums" 'the counters do not add up'
+    holds $name '$counters.injected == 1' 'nothing was limited'
+  done
+}
+
 print_table() {
   local name cell
-  printf '\n%-12s %7s %7s %7s %6s %8s %9s %9s %8s %8s %8s %8s %10s\n' phase sent stored missing dupl. lines/s \
+  printf '\n%-14s %7s %7s %7s %6s %8s %9s %9s %8s %8s %8s %8s %10s\n' phase sent stored missing dupl. lines/s \
     'p50 ms' 'p99 ms' retrans. matched hit noticed recovered
   for name in "${names[@]}"; do
     IFS=$'\t' read -r -a cell < <(jq -r --arg name "$name" --argjson counters "${counters[$name]}" \
       --argjson noticed "${noticed[$name]}" '
+      ((.phases[] | select(.name == "\($name), the moment") | .recovered_after_s) // null) as $since_the_moment |
       .phases[] | select(.name == $name) |
       [.sent, .stored, .missing, .duplicated, .throughput_per_s, .latency_p50_ms, .latency_p99_ms,
        ($counters.matched // "-"), ($counters.injected // "-"), ($noticed // "-"),
-       (if $counters.matched and .recovered_after_s then .recovered_after_s else "-" end)] | @tsv' "$data/report.json")
+       (if $counters.matched then ($since_the_moment // .recovered_after_s // "-") else "-" end)] | @tsv' "$data/report.json")
     if [[ ${cell[9]} != - ]]; then printf -v 'cell[9]' '%.2f s' "${cell[9]}"; fi
     if [[ ${cell[10]} != - ]]; then printf -v 'cell[10]' '%.2f s' "${cell[10]}"; fi
-    printf '%-12s %7d %7d %7d %6d %8.0f %9.1f %9.1f %8d %8s %8s %8s %10s\n' "$name" "${cell[@]:0:7}" \
+    printf '%-14s %7d %7d %7d %6d %8.0f %9.1f %9.1f %8d %8s %8s %8s %10s\n' "$name" "${cell[@]:0:7}" \
       "${retransmits[$name]}" "${cell[@]:7}"
   done
   printf '\n%s\n' 'A line counts in the phase in which it was sent; lines/s is what was stored during the phase.
-retrans.: TCP segments sent again by collector and queue. matched, hit: packets that the fault saw, and of them those that it dropped or held.
+retrans.: TCP segments sent again by collector and queue. matched, hit: packets that the fault saw, and of them those that it dropped or held; of the later ones, times that it acted.
+missing, in crash: what the processor had taken off the queue and not stored yet.
 noticed: from the start of the fault until '"$notice_depth"' lines waited in the queue.
-recovered: from the end of the fault to the first line that was on time again (TCP waits longer each time it fails).'
+recovered: from the end of the fault (from the crash itself) to the first line that was on time again (TCP waits longer each time it fails).'
 }
 
 check_residue() {
@@ -279,13 +360,15 @@ stop_chaosd() {
 }
 
 verdict() {
-  local failure
+  local failure reason
+  for reason in "${left_out[@]}"; do printf '\nleft out: %s\n' "$reason"; done
   if ((${#failures[@]} > 0)); then
     printf '\nFAILED (data: %s)\n' "$data"
     for failure in "${failures[@]}"; do printf '  %s\n' "$failure"; done
     return 1
   fi
-  printf '\nresidue: none. Every line arrived, every phase did what it should.\n'
+  printf '\nresidue: none. Every line is accounted for (%s lost by the crash), every phase did what it should.\n' \
+    "$(jq .total.missing "$data/report.json")"
 }
 
 hints() {
@@ -323,7 +406,15 @@ main() {
   loss_phase '100 % loss' 100% "$outage_s"
   quiet_phase recovery "$recovery_s"
   partition_phase partition "$partition_s"
-  quiet_phase after "$recovery_s"
+  quiet_phase 'back together' "$recovery_s"
+  crash_phase crash
+  quiet_phase 'after crash' "$settle_s"
+  hang_phase hang "$hang_s"
+  quiet_phase 'after hang' "$settle_s"
+  slow_phase slow 90% "$slow_s"
+  quiet_phase 'after slow' "$settle_s"
+  starved_phase cpu "$starved_s" resource=cpu mode=throttle level=98%
+  starved_phase memory "$starved_s" resource=memory mode=limit level=50%
   drain
 
   make_report

@@ -54,6 +54,18 @@ cgroup_root() {
   printf '%s\n' "$mount"
 }
 
+# limited_by CONTROLLER: where the hosts' cgroups of a controller are that a service can be starved by: in the v2 tree,
+# or in the controller's v1 hierarchy. Nothing if this host has none.
+limited_by() {
+  local root
+  root=$(cgroup_root)
+  if grep -qw "$1" "$root/cgroup.controllers"; then
+    printf '%s/chaosdemo\n' "$root"
+  elif [[ -e /sys/fs/cgroup/$1/cgroup.procs ]]; then
+    printf '/sys/fs/cgroup/%s/chaosdemo\n' "$1"
+  fi
+}
+
 host_exists() { [[ -e /run/netns/chaosdemo-$1 ]]; }
 
 # What is there already, in words; empty when nothing is.
@@ -63,6 +75,7 @@ remains() {
     if host_exists "$host"; then found+=("namespace chaosdemo-$host"); fi
   done
   [[ ! -e $(cgroup_root)/chaosdemo ]] || found+=("cgroup chaosdemo")
+  [[ ! -e $(limited_by cpu) ]] || found+=("$(limited_by cpu)")
   [[ ! -e $run ]] || found+=("$run")
   ((${#found[@]} == 0)) || printf '%s; ' "${found[@]}"
 }
@@ -70,10 +83,12 @@ remains() {
 # exec_on HOST CMD...: replaces this shell by CMD in the host's namespace and cgroup. nsenter rather than `ip netns
 # exec`: the latter gives the command a mount namespace of its own.
 exec_on() {
-  local host=$1
+  local host=$1 limited
   shift
   host_exists "$host" || die "no such host: $host (is the pipeline up?)"
   echo "$BASHPID" >"$(cgroup_root)/chaosdemo/$host/cgroup.procs"
+  limited=$(limited_by cpu)
+  if [[ -n $limited ]]; then echo "$BASHPID" >"$limited/$host/cgroup.procs"; fi
   exec nsenter --net="/run/netns/chaosdemo-$host" -- "$@"
 }
 
@@ -103,6 +118,18 @@ consume() {
   exec redis-cli -h "${address[queue]}" --raw -r -1 BLMPOP 0 1 logs RIGHT COUNT 256 >&3
 }
 
+# enable_controllers CGROUP...: cpu and memory of the v2 tree, where it has them, for what is below.
+enable_controllers() {
+  local cgroup controller
+  for cgroup in "$@"; do
+    for controller in cpu memory; do
+      if grep -qw "$controller" "$cgroup/cgroup.controllers"; then
+        echo "+$controller" >"$cgroup/cgroup.subtree_control"
+      fi
+    done
+  done
+}
+
 make_switch() {
   ip netns add chaosdemo-switch
   ip -n chaosdemo-switch link add chaosdemo0 type bridge forward_delay 0
@@ -121,7 +148,8 @@ make_host() {
   # One congestion control wherever the demo runs, since how TCP copes with loss depends on it. By the route: a
   # namespace may not choose every algorithm by sysctl.
   ip -n "chaosdemo-$host" route replace 10.77.0.0/24 dev eth0 src "${address[$host]}" congctl cubic
-  mkdir "$(cgroup_root)/chaosdemo/$host"
+  mkdir -p "$(cgroup_root)/chaosdemo/$host"
+  if [[ -n $(limited_by cpu) ]]; then mkdir -p "$(limited_by cpu)/$host"; fi
 }
 
 on_queue() { redis-cli -s "$queue_socket" "$@"; }
@@ -152,7 +180,9 @@ up() {
   mkdir -p "$data"
   rm -f "$data"/*.log "$data"/*.out
   mkdir -m 700 "$run"
-  mkdir "$(cgroup_root)/chaosdemo" "$(cgroup_root)/chaosdemo/supervisors"
+  mkdir "$(cgroup_root)/chaosdemo"
+  enable_controllers "$(cgroup_root)" "$(cgroup_root)/chaosdemo"
+  mkdir "$(cgroup_root)/chaosdemo/supervisors"
   make_switch
   for host in "${hosts[@]}"; do make_host "$host"; done
 
@@ -190,6 +220,8 @@ down() {
     # The kernel removes a cgroup only after its children.
     find "$cgroup" -depth -type d -exec rmdir {} + || status=1
   fi
+  cgroup=$(limited_by cpu)
+  if [[ -n $cgroup && -e $cgroup ]]; then find "$cgroup" -depth -type d -exec rmdir {} + || status=1; fi
   for host in "${hosts[@]}" switch; do
     if host_exists "$host"; then ip netns del "chaosdemo-$host" || status=1; fi
   done
