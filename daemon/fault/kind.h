@@ -16,6 +16,7 @@
 namespace chaos {
 
 class PacketEngine;
+class SyscallEngine;
 class UndoJournal;
 
 /// A perturbation made of an admitted plan. Made by FaultKind::prepare with everything in place and nothing acting;
@@ -53,6 +54,7 @@ class Fault {
 /// The mechanisms that kinds build on; owned by the injector.
 struct Mechanisms {
   PacketEngine& packets;
+  SyscallEngine& syscalls;
   UndoJournal& journal;
 };
 

@@ -43,6 +43,7 @@ struct TargetSupport {
   bool sockets = false;    ///< service, unit, cgroup, container
   bool filters = false;    ///< peer, port, local-port, protocol, direction
   bool processes = false;  ///< service, unit, cgroup, container, pid: what runs there, and not its sockets
+  bool users = false;      ///< of these, uid as well, and netns with uid or comm
 };
 
 struct Plan;

@@ -22,7 +22,7 @@ struct ProcessReach {
   std::string main_name;  ///< "process 4711 (redis-server)"; empty if there is none
 };
 
-/// Of `owners`, which are not users. Error: kRefused if a process is among them that no scenario may touch: init,
+/// Of `owners`. Error: kRefused if a process is among them that no scenario may touch: init,
 /// chaosd and its guardian, sshd.
 [[nodiscard]] Result<ProcessReach> process_reach(const SocketOwners& owners, const std::vector<Process>& processes);
 
