@@ -4,19 +4,8 @@
 #pragma once
 
 #include "maps.bpf.h"
+#include "mix.bpf.h"
 #include "packet.bpf.h"
-
-/* Finalizer of splitmix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014). */
-static __always_inline __u64 mix64(__u64 x)
-{
-	x ^= x >> 30;
-	x *= 0xbf58476d1ce4e5b9ULL;
-	x ^= x >> 27;
-	x *= 0x94d049bb133111ebULL;
-	return x ^ (x >> 31);
-}
-
-#define GOLDEN64 0x9e3779b97f4a7c15ULL
 
 /* IPv4 differs in one half of the word only: that half goes where a multiplication spreads it furthest. */
 static __always_inline __u64 swap_halves(__u64 word)
@@ -160,11 +149,6 @@ static __always_inline bool decide_per_peer(const struct chaos_fault *fault, con
 	__u64 address = ends_hash(direction == CHAOS_EGRESS ? p->destination : p->source, nobody, 0, 0, 0);
 
 	return mix64(mix64(fault->seed + GOLDEN64) ^ address) >> 32 < fault->of.share && decide_random(fault, flow);
-}
-
-static __always_inline bool happens(__u32 hash, __u32 probability)
-{
-	return hash < probability || probability == CHAOS_ALWAYS32;
 }
 
 /* How often a packet may lose the race for its flow's state against other CPUs before it is let through. Each try costs

@@ -3,7 +3,7 @@
  * decision, budget; each outcome is counted once. Everything fails open: a failed lookup means no fault. */
 #pragma once
 
-#include "maps.bpf.h"
+#include "control.bpf.h"
 
 /* The rules while faults may act, else NULL: an emergency stop silences everything here, uncounted. */
 static __always_inline const struct chaos_rules *gate_open(void)
@@ -14,11 +14,16 @@ static __always_inline const struct chaos_rules *gate_open(void)
 	return page && *(volatile const __u32 *)&page->control.armed ? page : NULL;
 }
 
-/* True once the daemon has stopped renewing its lease, or the fault has run its time. The lease is read by the coarse
- * clock, which the timer tick moves (every 1 to 10 ms) and which costs a seventh of the exact one. */
+/* The lease is read by the coarse clock, which the timer tick moves (every 1 to 10 ms) and which costs a seventh of the
+ * exact one; or by that, in programs that may not ask the coarse one. */
+#ifndef GATE_CLOCK_NS
+#define GATE_CLOCK_NS bpf_ktime_get_coarse_ns
+#endif
+
+/* True once the daemon has stopped renewing its lease, or the fault has run its time. */
 static __always_inline bool gate_expired(const struct chaos_control *control, const struct chaos_fault *fault)
 {
-	return bpf_ktime_get_coarse_ns() > *(volatile const __u64 *)&control->lease_until_ns ||
+	return GATE_CLOCK_NS() > *(volatile const __u64 *)&control->lease_until_ns ||
 	       bpf_ktime_get_boot_ns() > fault->deadline_boot_ns;
 }
 

@@ -3,21 +3,9 @@
  * each skeleton (bpf_map__reuse_fd); the definitions here must agree in type and size, or the load fails. */
 #pragma once
 
-#include "chaos_abi.h"
-#include "kernel_types.bpf.h"
+#include "control.bpf.h"
 
-#define CHAOS_ARRAY(name_, value_, entries_)                                                                           \
-	struct {                                                                                                       \
-		__uint(type, BPF_MAP_TYPE_ARRAY);                                                                      \
-		__uint(max_entries, entries_);                                                                         \
-		__uint(map_flags, BPF_F_MMAPABLE);                                                                     \
-		__type(key, __u32);                                                                                    \
-		__type(value, value_);                                                                                 \
-	} name_ SEC(".maps")
-
-CHAOS_ARRAY(rules, struct chaos_rules, 1);
 CHAOS_ARRAY(tallies, struct chaos_tally, 1); /* created with one for each possible CPU */
-CHAOS_ARRAY(budgets, struct chaos_budget, CHAOS_MAX_FAULTS);
 CHAOS_ARRAY(remote_ports, __u64, 65536);
 CHAOS_ARRAY(local_ports, __u64, 65536);
 CHAOS_ARRAY(protected_ports, __u64, CHAOS_PROTECTED_WORDS);

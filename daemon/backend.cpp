@@ -271,10 +271,10 @@ void Daemon::survey_residue(Backend::JsonReply reply) {
     scope.own_processes.insert(guardian_->process());
     scope.own_files.insert(undo_file(options_.runtime_dir));
     // Twice, around the look: what a scenario took down or put up meanwhile is accounted for.
-    const PacketEngine::Objects before = injector_->packets().objects();
+    const PacketEngine::Objects before = injector_->objects();
     scope.own_programs = before.programs;
     auto found = find_residue(scope);
-    PacketEngine::Objects own = injector_->packets().objects();
+    PacketEngine::Objects own = injector_->objects();
     own.links.insert(before.links.begin(), before.links.end());
     own.programs.insert(before.programs.begin(), before.programs.end());
     own.maps.insert(before.maps.begin(), before.maps.end());

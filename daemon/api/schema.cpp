@@ -34,6 +34,9 @@ json targets_json(const TargetSupport& support) {
   if (support.filters) {
     for (const char* key : {"peer", "port", "local-port", "protocol", "direction", "uid"}) targets.push_back(key);
   }
+  if (support.users) {
+    for (const char* key : {"netns", "uid"}) targets.push_back(key);
+  }
   if (support.sockets || support.processes) targets.push_back("comm");
   return targets;
 }

@@ -72,7 +72,7 @@ constexpr KindEntry kKinds[]{
     {"bandwidth_limit", true, kBandwidth},
     {"resource_exhaustion", true, kResource},
     {"component_failure", true, kComponent},
-    {"syscall_failure", false, kSyscallFailure},
+    {"syscall_failure", true, kSyscallFailure},
     {"syscall_latency", false, kSyscallLatency},
 };
 

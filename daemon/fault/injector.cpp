@@ -10,8 +10,13 @@ constexpr std::chrono::seconds kProtectionAge{5};
 
 }  // namespace
 
-Injector::Injector(std::unique_ptr<PacketEngine> packets, UndoJournal& journal, LoadGround loads)
-    : packets_(std::move(packets)), journal_(journal), loads_(std::move(loads)), protection_(packets_->maps()) {}
+Injector::Injector(std::unique_ptr<PacketEngine> packets, UndoJournal& journal, LoadGround loads,
+                   std::string_view instance)
+    : packets_(std::move(packets)),
+      syscalls_(packets_->maps(), instance),
+      journal_(journal),
+      loads_(std::move(loads)),
+      protection_(packets_->maps()) {}
 
 Result<std::unique_ptr<Injector>> Injector::create(std::string_view instance, UndoJournal& journal,
                                                    PacketHookChoice packet_hook, const Heartbeat& heartbeat) {
@@ -19,7 +24,7 @@ Result<std::unique_ptr<Injector>> Injector::create(std::string_view instance, Un
   if (!packets) return std::unexpected(packets.error());
   auto loads = LoadGround::create(heartbeat, instance);
   if (!loads) return std::unexpected(loads.error());
-  return std::unique_ptr<Injector>(new Injector(std::move(*packets), journal, std::move(*loads)));
+  return std::unique_ptr<Injector>(new Injector(std::move(*packets), journal, std::move(*loads), instance));
 }
 
 Result<std::unique_ptr<Fault>> Injector::prepare(const AdmittedPlan& plan, const Caller& caller) {
@@ -29,7 +34,16 @@ Result<std::unique_ptr<Fault>> Injector::prepare(const AdmittedPlan& plan, const
   if (!status) return with_context("find traffic to protect", status.error());
   auto kind = find_kind(plan.plan().kind->name);
   if (!kind) return std::unexpected(kind.error());
-  return (*kind)->prepare(plan, Mechanisms{*packets_, journal_, loads_});
+  return (*kind)->prepare(plan, Mechanisms{*packets_, syscalls_, journal_, loads_});
+}
+
+PacketEngine::Objects Injector::objects() const {
+  PacketEngine::Objects all = packets_->objects();
+  const PacketEngine::Objects more = syscalls_.objects();
+  all.links.insert(more.links.begin(), more.links.end());
+  all.programs.insert(more.programs.begin(), more.programs.end());
+  all.maps.insert(more.maps.begin(), more.maps.end());
+  return all;
 }
 
 }  // namespace chaos

@@ -12,6 +12,7 @@
 #include "fault/load_process.h"
 #include "fault/packet_engine.h"
 #include "fault/protection.h"
+#include "fault/syscall_engine.h"
 #include "safety/admission.h"
 
 namespace chaos {
@@ -36,10 +37,13 @@ class Injector {
   void rearm() { packets_->rearm(); }
   [[nodiscard]] bool armed() const { return packets_->armed(); }
   [[nodiscard]] PacketEngine& packets() { return *packets_; }
+  /// All that the mechanisms have in the kernel now, for residue. Any thread.
+  [[nodiscard]] PacketEngine::Objects objects() const;
 
  private:
-  Injector(std::unique_ptr<PacketEngine> packets, UndoJournal& journal, LoadGround loads);
+  Injector(std::unique_ptr<PacketEngine> packets, UndoJournal& journal, LoadGround loads, std::string_view instance);
   std::unique_ptr<PacketEngine> packets_;
+  SyscallEngine syscalls_;
   UndoJournal& journal_;
   const LoadGround loads_;
   Protection protection_;

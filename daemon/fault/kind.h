@@ -16,6 +16,7 @@
 namespace chaos {
 
 class PacketEngine;
+class SyscallEngine;
 class UndoJournal;
 struct LoadGround;
 
@@ -55,6 +56,7 @@ class Fault {
 /// The mechanisms that kinds build on; owned by the injector.
 struct Mechanisms {
   PacketEngine& packets;
+  SyscallEngine& syscalls;
   UndoJournal& journal;
   const LoadGround& loads;
 };

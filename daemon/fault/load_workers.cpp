@@ -35,7 +35,7 @@ Status LoadWorkers::add(const LoadOrder& order, const ProcessReach& reach) {
     if (Status status = (*process)->go(until_); !status) return status;
   }
   workers_[order.key] = {
-      .process = std::move(*process), .inside = !order.cgroups.empty(), .main = reach.main, .gone_since = {}};
+      .process = std::move(*process), .inside = !order.cgroups.empty(), .main = reach.eldest, .gone_since = {}};
   return {};
 }
 
@@ -72,7 +72,7 @@ Status LoadWorkers::follow(const ProcessReach& reach) {
     const auto found = workers_.find(order.key);
     const bool alive = found != workers_.end() && found->second.process->poll();
     // One that has ended where the target goes on as before was ended by somebody: check() tells.
-    if (alive || (found != workers_.end() && found->second.main == reach.main)) continue;
+    if (alive || (found != workers_.end() && found->second.main == reach.eldest)) continue;
     if (Status status = add(order, reach); !status) return status;
   }
   std::erase_if(workers_, [&](const auto& entry) { return !wanted.contains(entry.first); });
@@ -101,9 +101,9 @@ void LoadWorkers::check() {
 
 std::filesystem::path place_for_worker(const std::filesystem::path& directory, const ProcessReach& reach) {
   const auto handed_on = proc::read_record(directory / "cgroup.subtree_control");
-  if (!handed_on || handed_on->find_first_not_of(" \n") == std::string::npos || !reach.main) return directory;
+  if (!handed_on || handed_on->find_first_not_of(" \n") == std::string::npos || !reach.eldest) return directory;
   const auto tree = CgroupTree::find();
-  const auto where = proc::read_record(std::filesystem::path("/proc") / std::to_string(reach.main->pid) / "cgroup");
+  const auto where = proc::read_record(std::filesystem::path("/proc") / std::to_string(reach.eldest->pid) / "cgroup");
   if (!tree || !where) return directory;
   const std::string path = cgroup2_of(*where);
   if (path.size() < 2) return directory;

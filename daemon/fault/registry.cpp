@@ -10,13 +10,14 @@
 #include "fault/packet_changes.h"
 #include "fault/packet_loss.h"
 #include "fault/resource_exhaustion.h"
+#include "fault/syscall_failure.h"
 
 namespace chaos {
 namespace {
 
-constexpr std::array<const FaultKind*, 8> kKinds{
-    &kPacketLoss,       &kLatencyInjection, &kNetworkPartition, &kPacketDuplication,
-    &kPacketCorruption, &kBandwidthLimit,   &kComponentFailure, &kResourceExhaustion,
+constexpr std::array<const FaultKind*, 9> kKinds{
+    &kPacketLoss,     &kLatencyInjection, &kNetworkPartition,   &kPacketDuplication, &kPacketCorruption,
+    &kBandwidthLimit, &kComponentFailure, &kResourceExhaustion, &kSyscallFailure,
 };
 
 }  // namespace

@@ -10,15 +10,18 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 #include <iterator>
+#include <ranges>
 #include <thread>
 
 #include "base/unique_fd.h"
 #include "kernel/bpf_compat.h"
+#include "kernel/syscall_ladder.h"
 
 namespace chaos {
 namespace {
@@ -109,6 +112,17 @@ bool has_capability(int capability) {
   return false;
 }
 
+/// By what system calls can be failed; instead of one that is missing, what comes behind it on the ladder.
+void add_syscall_mechanisms(std::vector<Feature>& features) {
+  std::string next;
+  std::vector<Feature> found;
+  for (const MechanismState& state : std::views::reverse(SyscallLadder::here().states())) {
+    found.push_back({state.feature, state.available, state.reason, state.available ? "" : next});
+    if (state.available) next = state.feature;
+  }
+  std::ranges::reverse_copy(found, std::back_inserter(features));
+}
+
 }  // namespace
 
 std::string kernel_release() {
@@ -133,8 +147,8 @@ std::vector<Feature> probe_features() {
   features.push_back(result("mmapable_array", try_map(BPF_MAP_TYPE_ARRAY, 4, 8, 1, BPF_F_MMAPABLE)));
   features.push_back(result("fentry", try_trampoline(BPF_TRACE_FENTRY, "security_file_open"), "tracepoints"));
   features.push_back(result("fmod_ret_security", try_trampoline(BPF_MODIFY_RETURN, "security_file_open")));
-  features.push_back(result("fmod_ret_syscall", try_trampoline(BPF_MODIFY_RETURN, "__x64_sys_fsync")));
   features.push_back(result("lsm", try_trampoline(BPF_LSM_MAC, "file_open")));
+  add_syscall_mechanisms(features);
   features.push_back(result("tap", try_open("/dev/net/tun")));
   features.push_back(result("fuse", try_open("/dev/fuse")));
   return features;

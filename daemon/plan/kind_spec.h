@@ -50,6 +50,7 @@ struct TargetSupport {
   bool host = false;       ///< host=localhost: what all that runs here shares
   bool processes = false;  ///< service, unit, cgroup, container, pid: what runs there, and not its sockets
   bool answers = false;    ///< by sockets: what they send from the ports that the target listens on
+  bool users = false;      ///< of these, uid as well, and netns with uid or comm
 };
 
 struct Plan;

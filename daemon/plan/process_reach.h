@@ -27,7 +27,7 @@ struct ProcessReach {
 /// none now.
 [[nodiscard]] std::optional<ProcessId> main_process(const ProcessReach& reach);
 
-/// Of `owners`, which are not users. Error: kRefused if a process is among them that no scenario may touch: init,
+/// Of `owners`. Error: kRefused if a process is among them that no scenario may touch: init,
 /// chaosd and its guardian, sshd.
 [[nodiscard]] Result<ProcessReach> process_reach(const SocketOwners& owners, const std::vector<Process>& processes);
 

@@ -28,10 +28,11 @@ constexpr std::array kPrimaryKeys{std::string_view("service"),
 /// Whether the kind can be aimed at this primary key, and has a use for the others.
 Status check_support(const KindSpec& kind, const TargetKeys& target, const std::string& primary) {
   const TargetSupport& can = kind.targets;
-  const bool networks = primary == "interface" || (primary == "netns" && !target.contains("comm"));
-  const bool possible = networks            ? can.interface
+  const bool narrowed = target.contains("comm") || (can.users && target.contains("uid"));
+  const bool networks = primary == "interface" || (primary == "netns" && !narrowed);
+  const bool possible = networks           ? can.interface
                         : primary == kHost ? can.host
-                                           : can.sockets || (can.processes && primary != "netns");
+                                           : can.sockets || (can.processes && (primary != "netns" || can.users));
   if (!possible) {
     return fail(Errc::kInvalid, fmt::format("{} cannot be aimed at target '{}'", kind.name, primary),
                 "target." + primary, "a target that the kind has",
@@ -39,7 +40,7 @@ Status check_support(const KindSpec& kind, const TargetKeys& target, const std::
   }
   if (!can.processes) return {};
   for (const auto& [key, values] : target) {
-    if (key == primary || key == "comm") continue;
+    if (key == primary || key == "comm" || (can.users && key == "uid")) continue;
     return fail(Errc::kInvalid, fmt::format("{} is about processes, which '{}' does not tell apart", kind.name, key),
                 "target." + key, "a target that the kind has", "leave it out");
   }
@@ -255,6 +256,7 @@ Result<Reach> reach_of_comm(const KindSpec& kind, const TargetKeys& target, cons
       target.at("comm"), fmt::format("network namespace {}", inode),
       [inode](const Process& p) { return p.netns == inode; }, processes);
   if (!owners) return std::unexpected(owners.error());
+  if (kind.targets.processes) return reach_of_processes(std::move(*owners), processes);
   return reach_of_owners(kind, std::move(*owners), target, filter, processes);
 }
 
@@ -265,6 +267,7 @@ Result<Reach> reach_of_users(const KindSpec& kind, const TargetKeys& target, con
   if (!netns) return std::unexpected(netns.error());
   auto owners = owners_by_user(filter.uids, (*netns)->inode(), processes);
   if (!owners) return std::unexpected(owners.error());
+  if (kind.targets.processes) return reach_of_processes(std::move(*owners), processes);
   return reach_of_owners(kind, std::move(*owners), target, filter, processes);
 }
 

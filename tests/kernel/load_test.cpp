@@ -15,7 +15,7 @@
 #include "support/kernel_test.h"
 #include "support/limited.h"
 #include "support/loads.h"
-#include "support/loop_disk.h"
+#include "support/loop_file_system.h"
 #include "support/observe.h"
 #include "support/requests.h"
 #include "support/time_scale.h"
@@ -212,7 +212,7 @@ TEST_F(Loads, MemoryOfTheHostIsInUseToItsLevel) {
 }
 
 TEST_F(Loads, AFullFileSystemGivesENOSPCAndItsRoomBack) {
-  const LoopDisk disk(128);
+  const LoopFileSystem disk(128);
   const std::uint64_t left_before = disk.left();
   const auto write_errno = [&] {
     const UniqueFd file(::open((disk.root() / "writer").c_str(), O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600));
@@ -246,7 +246,7 @@ TEST_F(Loads, AFullFileSystemGivesENOSPCAndItsRoomBack) {
 }
 
 TEST_F(Loads, WritesComeToTheDeviceAtTheirRate) {
-  const LoopDisk disk(512);
+  const LoopFileSystem disk(512);
   const std::string id = start(
       request(host(), {{"resource", "disk"}, {"mode", "io_load"}, {"rate", "8MBps"}, {"path", disk.root().string()}}));
   std::this_thread::sleep_for(seconds(1));  // the file's blocks are on the disk
@@ -329,7 +329,7 @@ TEST_F(Loads, WhatCannotBeTakenIsRefusedWithTheReason) {
 }
 
 TEST_F(Loads, TheHostIsEverybodysAndAFileSystemItsUsers) {
-  const LoopDisk disk(64);
+  const LoopFileSystem disk(64);
   const auto plan = [&](const json& parameters) {
     const Response answer = daemon_->post("/api/chaos/plan", request(host(), parameters));
     EXPECT_EQ(answer.status, 200) << answer.text;

@@ -12,7 +12,7 @@
 #include "support/kernel_test.h"
 #include "support/limited.h"
 #include "support/loads.h"
-#include "support/loop_disk.h"
+#include "support/loop_file_system.h"
 #include "support/observe.h"
 #include "support/requests.h"
 #include "support/time_scale.h"
@@ -39,7 +39,7 @@ class LoadBed {
  public:
   explicit LoadBed(Takes takes) : takes_(takes) {
     if (takes == Takes::kRoom || takes == Takes::kWrites) {
-      disk_ = std::make_unique<LoopDisk>(512);
+      disk_ = std::make_unique<LoopFileSystem>(512);
       left_before_ = disk_->left();
     } else {
       cgroup_ = std::make_unique<LimitedCgroup>(takes == Takes::kCpu ? "cpu" : "memory");
@@ -125,7 +125,7 @@ class LoadBed {
   const Takes takes_;
   Child member_{"/bin/sleep", {"sleep", "1000"}};
   std::unique_ptr<LimitedCgroup> cgroup_;
-  std::unique_ptr<LoopDisk> disk_;
+  std::unique_ptr<LoopFileSystem> disk_;
   std::uint64_t left_before_ = 0;
 };
 

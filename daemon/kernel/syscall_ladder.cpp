@@ -1,0 +1,162 @@
+#include "kernel/syscall_ladder.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <linux/perf_event.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/contains.h"
+#include "base/unique_fd.h"
+#include "kernel/proc_tree.h"
+
+namespace chaos {
+namespace {
+
+constexpr std::array<bpf_insn, 2> kReturnZero{{
+    {BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 0},
+    {BPF_JMP | BPF_EXIT, 0, 0, 0, 0},
+}};
+constexpr const char* kProbe = "chaos_probe";
+
+/// Attaches a program that does nothing to the kernel's function, and takes it away again; 0 or an errno.
+int try_function(bpf_prog_type type, bpf_attach_type attach, const char* function) {
+  const int id = libbpf_find_vmlinux_btf_id(function, attach);
+  if (id <= 0) return ENOENT;
+  LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = attach,
+              .attach_btf_id = static_cast<std::uint32_t>(id));
+  const UniqueFd program(bpf_prog_load(type, kProbe, "GPL", kReturnZero.data(), kReturnZero.size(), &opts));
+  if (!program.valid()) return errno;
+  const UniqueFd link(bpf_raw_tracepoint_open(nullptr, program.get()));
+  return link.valid() ? 0 : errno;
+}
+
+/// A program that calls a helper and returns 1.
+int try_helper(bpf_prog_type type, bpf_attach_type attach, std::int32_t helper, std::int32_t first) {
+  const std::array<bpf_insn, 6> code{{
+      // The context stays in the first register where the helper takes it.
+      {BPF_ALU64 | BPF_MOV | BPF_K, first != 0 ? BPF_REG_1 : BPF_REG_3, 0, 0, first},
+      {BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_2, 0, 0, 0},
+      {BPF_JMP | BPF_CALL, 0, 0, 0, helper},
+      {BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 1},
+      {BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_1, 0, 0, 0},
+      {BPF_JMP | BPF_EXIT, 0, 0, 0, 0},
+  }};
+  LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = attach);
+  const UniqueFd program(bpf_prog_load(type, kProbe, "GPL", code.data(), code.size(), &opts));
+  return program.valid() ? 0 : errno;
+}
+
+std::string why(int err, std::string_view lacking) {
+  if (err == EPERM || err == EACCES) return "this host refuses it (" + errno_name(err) + ")";
+  return "the kernel lacks " + std::string(lacking) + " (" + errno_name(err) + ")";
+}
+
+MechanismState entry_state() {
+  const int err = try_function(BPF_PROG_TYPE_TRACING, BPF_MODIFY_RETURN, "__x64_sys_getpid");
+  return {SyscallMechanism::kEntry, err == 0, false,
+          err == 0 ? "" : why(err, "calls that programs may decide (CONFIG_FUNCTION_ERROR_INJECTION)"),
+          "fmod_ret_syscall"};
+}
+
+MechanismState override_state() {
+  constexpr std::string_view kLacking = "bpf_override_return (CONFIG_KPROBES, CONFIG_BPF_KPROBE_OVERRIDE)";
+  int err = access("/sys/bus/event_source/devices/kprobe/type", R_OK) == 0 ? 0 : ENOENT;
+  if (err == 0) err = try_helper(BPF_PROG_TYPE_KPROBE, bpf_attach_type{}, BPF_FUNC_override_return, 0);
+  return {SyscallMechanism::kOverride, err == 0, false, err == 0 ? "" : why(err, kLacking), "bpf_override_return"};
+}
+
+/// A program of BPF LSM is attached where nobody calls it if that module is not switched on.
+bool is_lsm_active() {
+  const auto list = proc::read_record("/sys/kernel/security/lsm");
+  if (!list) return false;
+  const std::string text = "," + list->substr(0, list->find('\n')) + ",";
+  return text.contains(",bpf,");
+}
+
+MechanismState security_state() {
+  MechanismState state{SyscallMechanism::kSecurity, true, false, {}, "security_hooks"};
+  const int by_return = try_function(BPF_PROG_TYPE_TRACING, BPF_MODIFY_RETURN, "security_file_open");
+  if (by_return == 0) return state;
+  const int by_lsm = try_function(BPF_PROG_TYPE_LSM, BPF_LSM_MAC, "file_open");
+  state.by_lsm = by_lsm == 0 && is_lsm_active();
+  state.available = state.by_lsm;
+  if (state.available) return state;
+  state.reason = why(by_return, "fmod_ret (CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS, CONFIG_SECURITY)");
+  state.reason += by_lsm == 0 ? "; BPF LSM is not in /sys/kernel/security/lsm (lsm=...,bpf at boot)"
+                              : "; of BPF LSM: " + why(by_lsm, "CONFIG_BPF_LSM");
+  return state;
+}
+
+MechanismState cgroup_state() {
+  const int err = try_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET4_CONNECT, BPF_FUNC_set_retval, -EIO);
+  return {SyscallMechanism::kCgroup, err == 0, false,
+          err == 0 ? "" : why(err, "bpf_set_retval at cgroups (CONFIG_CGROUP_BPF, Linux 5.18)"), "cgroup_calls"};
+}
+
+bool can(const SyscallInfo& call, SyscallMechanism mechanism, SyscallLadder::Needs needs) {
+  switch (mechanism) {
+    case SyscallMechanism::kEntry:
+    case SyscallMechanism::kOverride:
+      return !call.entry.empty() && !needs.path;
+    case SyscallMechanism::kSecurity:
+      return !call.security.empty() && (!needs.path || std::ranges::all_of(call.security, knows_path));
+    case SyscallMechanism::kCgroup:
+      return !call.cgroup.empty() && !needs.path;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::string_view to_string(SyscallMechanism mechanism) {
+  switch (mechanism) {
+    case SyscallMechanism::kEntry:
+      return "fmod_ret at the entry of the call";
+    case SyscallMechanism::kOverride:
+      return "bpf_override_return at the entry of the call";
+    case SyscallMechanism::kSecurity:
+      return "security hook";
+    case SyscallMechanism::kCgroup:
+      return "cgroup hook";
+  }
+  return "unknown";
+}
+
+const SyscallLadder& SyscallLadder::here() {
+#ifdef __x86_64__
+  static const SyscallLadder ladder({entry_state(), override_state(), security_state(), cgroup_state()});
+#else
+  static const SyscallLadder ladder([] {
+    std::array<MechanismState, 4> states;
+    for (const SyscallMechanism mechanism : kSyscallMechanisms) {
+      MechanismState& state = states[static_cast<std::size_t>(mechanism)];
+      state.mechanism = mechanism;
+      state.reason = "this version knows the system calls of x86-64 alone";
+    }
+    return states;
+  }());
+#endif
+  return ladder;
+}
+
+Result<SyscallMechanism> SyscallLadder::choose(const SyscallInfo& call, Needs needs) const {
+  std::string reasons;
+  for (const MechanismState& one : states_) {
+    if (!can(call, one.mechanism, needs)) continue;
+    if (one.available) return one.mechanism;
+    reasons += (reasons.empty() ? "" : "; ") + std::string(to_string(one.mechanism)) + ": " + one.reason;
+  }
+  if (reasons.empty()) {
+    reasons = needs.path ? "no hook that it passes knows the path" : "no mechanism has it";
+  }
+  return fail(Errc::kUnsupported, std::string(call.name) + " cannot be failed here: " + reasons, "parameters.syscalls",
+              "calls that this kernel lets programs fail", "see `chaosctl features`, and SYSCALL FAILURE in chaosd(8)");
+}
+
+}  // namespace chaos

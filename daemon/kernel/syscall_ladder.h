@@ -1,0 +1,55 @@
+// SyscallLadder: by which mechanisms this kernel lets a program fail system calls, found by loading and attaching one
+// of each, and which is taken for which call: the first of the ladder that has it. Needs CAP_BPF, CAP_PERFMON and
+// CAP_SYS_ADMIN. Blocks; worker thread.
+#pragma once
+
+#include <array>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "kernel/syscall_table.h"
+
+namespace chaos {
+
+/// From the one that can do most to the one that is there everywhere.
+enum class SyscallMechanism { kEntry, kOverride, kSecurity, kCgroup };
+inline constexpr std::array kSyscallMechanisms{SyscallMechanism::kEntry, SyscallMechanism::kOverride,
+                                               SyscallMechanism::kSecurity, SyscallMechanism::kCgroup};
+/// "fmod_ret at the entry of calls"
+[[nodiscard]] std::string_view to_string(SyscallMechanism mechanism);
+
+struct MechanismState {
+  SyscallMechanism mechanism{};
+  bool available = false;
+  bool by_lsm = false;    ///< kSecurity: as a program of BPF LSM, and not by fmod_ret
+  std::string reason;     ///< why not, and what the kernel lacks
+  std::string feature{};  ///< its name in the table of features
+};
+
+class SyscallLadder {
+ public:
+  /// Looks once for the life of the process: a kernel does not change. Some 100 ms the first time.
+  static const SyscallLadder& here();
+  /// Of given states, for tests.
+  explicit SyscallLadder(std::array<MechanismState, 4> states) : states_(std::move(states)) {}
+
+  [[nodiscard]] const MechanismState& state(SyscallMechanism mechanism) const {
+    return states_[static_cast<std::size_t>(mechanism)];
+  }
+  [[nodiscard]] std::span<const MechanismState> states() const { return states_; }
+
+  /// What is asked of a call besides its number.
+  struct Needs {
+    bool path = false;  ///< the hook must know a path
+  };
+  /// The mechanism that has this call here. Error: kUnsupported with all reasons.
+  [[nodiscard]] Result<SyscallMechanism> choose(const SyscallInfo& call, Needs needs) const;
+
+ private:
+  std::array<MechanismState, 4> states_;
+};
+
+}  // namespace chaos

@@ -1,0 +1,397 @@
+#include "caller.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <linux/io_uring.h>
+#include <sched.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <thread>
+
+namespace chaos::test {
+
+struct Caller::Order {
+  char call[32]{};
+  int count = 0;
+  int threads = 1;
+  bool by_child = false;
+};
+
+namespace {
+
+constexpr std::size_t kBytes = 512;
+constexpr int kMostThreads = 8;
+
+/// One ring of one entry, by the kernel's own interface.
+class Ring {
+ public:
+  Ring() {
+    io_uring_params params{};
+    fd_.reset(static_cast<int>(syscall(SYS_io_uring_setup, 1, &params)));
+    if (!fd_.valid()) return;
+    const std::size_t size = params.cq_off.cqes + params.cq_entries * sizeof(io_uring_cqe);
+    rings_ = static_cast<char*>(
+        mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd_.get(), IORING_OFF_SQ_RING));
+    entries_ = static_cast<io_uring_sqe*>(mmap(nullptr, sizeof(io_uring_sqe), PROT_READ | PROT_WRITE,
+                                               MAP_SHARED | MAP_POPULATE, fd_.get(), IORING_OFF_SQES));
+    params_ = params;
+  }
+  int transfer(unsigned char operation, int fd, void* buffer) {
+    if (!fd_.valid()) return ENOSYS;
+    std::memset(entries_, 0, sizeof(*entries_));
+    entries_->opcode = operation;
+    entries_->fd = fd;
+    entries_->addr = reinterpret_cast<std::uint64_t>(buffer);
+    entries_->len = kBytes;
+    auto* tail = reinterpret_cast<unsigned*>(rings_ + params_.sq_off.tail);
+    reinterpret_cast<unsigned*>(rings_ + params_.sq_off.array)[0] = 0;
+    __atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
+    if (syscall(SYS_io_uring_enter, fd_.get(), 1, 1, IORING_ENTER_GETEVENTS, nullptr, 0) < 0) return errno;
+    auto* head = reinterpret_cast<unsigned*>(rings_ + params_.cq_off.head);
+    const auto mask = *reinterpret_cast<unsigned*>(rings_ + params_.cq_off.ring_mask);
+    const auto* done = reinterpret_cast<io_uring_cqe*>(rings_ + params_.cq_off.cqes) + (*head & mask);
+    const int result = done->res;
+    __atomic_store_n(head, *head + 1, __ATOMIC_RELEASE);
+    return result < 0 ? -result : 0;
+  }
+
+ private:
+  UniqueFd fd_;
+  char* rings_ = nullptr;
+  io_uring_sqe* entries_ = nullptr;
+  io_uring_params params_{};
+};
+
+sockaddr_in loopback(std::uint16_t port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  return address;
+}
+
+/// What one thread calls with.
+class Calls {
+ public:
+  Calls(const std::string& dir, int number) : dir_(dir), own_(dir + "/" + std::to_string(number)) {
+    file_.reset(open((dir + "/file").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    (void)!ftruncate(file_.get(), 1 << 20);
+    datagrams_.reset(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    listener_.reset(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    (void)listen(listener_.get(), 8);
+    epoll_.reset(epoll_create1(EPOLL_CLOEXEC));
+  }
+
+  /// 0 or an errno. What a call has made is taken away again.
+  int make(const std::string& name) {
+    const auto found = table().find(name);
+    return found == table().end() ? ENOSYS : found->second(*this);
+  }
+
+  using Table = std::map<std::string, std::function<int(Calls&)>>;
+  static const Table& table();
+
+ private:
+  template <class... Args>
+  static int raw(long number, Args... args) {
+    return syscall(number, args...) < 0 ? errno : 0;
+  }
+  /// A descriptor that comes of it is closed.
+  template <class... Args>
+  static int opening(long number, Args... args) {
+    const UniqueFd fd(static_cast<int>(syscall(number, args...)));
+    return fd.valid() ? 0 : errno;
+  }
+  int send_message() {
+    sockaddr_in to = loopback(9);
+    iovec data{buffer_.data(), 1};
+    msghdr message{};
+    message.msg_name = &to;
+    message.msg_namelen = sizeof(to);
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    return raw(SYS_sendmsg, datagrams_.get(), &message, 0);
+  }
+  int bind_anew() {
+    const UniqueFd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    const sockaddr_in any = loopback(0);
+    return raw(SYS_bind, fd.get(), &any, sizeof(any));
+  }
+  int make_directory() {
+    const int error = raw(SYS_mkdir, (own_ + ".d").c_str(), 0700);
+    if (error == 0) (void)rmdir((own_ + ".d").c_str());
+    return error;
+  }
+  int remove_file() {
+    if (::mknod((own_ + ".u").c_str(), S_IFREG | 0600, 0) != 0 && errno != EEXIST) return errno;
+    return raw(SYS_unlink, (own_ + ".u").c_str());
+  }
+  int rename_file() {
+    if (::mknod((own_ + ".r").c_str(), S_IFREG | 0600, 0) != 0 && errno != EEXIST) return errno;
+    return raw(SYS_rename, (own_ + ".r").c_str(), (own_ + ".s").c_str());
+  }
+  static int map_memory() {
+    // The call's own result, and not glibc's mapping of it.
+    const long got = syscall(SYS_mmap, nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (got == -1) return errno;
+    munmap(reinterpret_cast<void*>(got), 4096);
+    return 0;
+  }
+  int close_copy() {
+    const int copy = fcntl(file_.get(), F_DUPFD_CLOEXEC, 3);
+    if (syscall(SYS_close, copy) == 0) return 0;
+    // Another way to be rid of it.
+    const int error = errno;
+    (void)syscall(SYS_close_range, copy, copy, 0);
+    return error;
+  }
+  static int clone_process() {
+    const long pid = syscall(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, nullptr);
+    if (pid < 0) return errno;
+    if (pid == 0) _exit(0);
+    waitpid(static_cast<pid_t>(pid), nullptr, 0);
+    return 0;
+  }
+  static int execute() {
+    const pid_t pid = vfork();
+    if (pid < 0) return errno;
+    if (pid == 0) {
+      const char* const arguments[] = {"sh", "-c", ":", nullptr};
+      const char* const environment[] = {nullptr};
+      (void)syscall(SYS_execve, "/bin/sh", arguments, environment);
+      _exit(errno);
+    }
+    int status = 0;
+    waitpid(pid, &status, 0);
+    return WEXITSTATUS(status);
+  }
+
+  std::string dir_;
+  std::string own_;
+  UniqueFd file_;
+  UniqueFd datagrams_;
+  UniqueFd listener_;
+  UniqueFd epoll_;
+  Ring ring_;
+  std::array<char, kBytes> buffer_{};
+  std::uint32_t word_ = 0;
+};
+
+const Calls::Table& Calls::table() {
+  static const int kOne = 1;
+  static const Table calls{
+      {"read", [](Calls& c) { return raw(SYS_read, c.file_.get(), c.buffer_.data(), 1); }},
+      {"write", [](Calls& c) { return raw(SYS_write, c.file_.get(), c.buffer_.data(), 1); }},
+      {"pread64", [](Calls& c) { return raw(SYS_pread64, c.file_.get(), c.buffer_.data(), kBytes, 0); }},
+      {"pwrite64", [](Calls& c) { return raw(SYS_pwrite64, c.file_.get(), c.buffer_.data(), kBytes, 0); }},
+      {"openat", [](Calls& c) { return opening(SYS_openat, AT_FDCWD, (c.dir_ + "/file").c_str(), O_RDONLY, 0); }},
+      {"close", [](Calls& c) { return c.close_copy(); }},
+      {"fsync", [](Calls& c) { return raw(SYS_fsync, c.file_.get()); }},
+      {"fdatasync", [](Calls& c) { return raw(SYS_fdatasync, c.file_.get()); }},
+      {"rename", [](Calls& c) { return c.rename_file(); }},
+      {"unlink", [](Calls& c) { return c.remove_file(); }},
+      {"mkdir", [](Calls& c) { return c.make_directory(); }},
+      {"stat",
+       [](Calls& c) {
+         struct stat out {};
+         return raw(SYS_stat, (c.dir_ + "/file").c_str(), &out);
+       }},
+      {"mmap", [](Calls&) { return map_memory(); }},
+      {"ftruncate", [](Calls& c) { return raw(SYS_ftruncate, c.file_.get(), 1 << 20); }},
+      {"fallocate", [](Calls& c) { return raw(SYS_fallocate, c.file_.get(), 0, 0, 4096); }},
+      {"execve", [](Calls&) { return execute(); }},
+      {"clone", [](Calls&) { return clone_process(); }},
+      {"kill", [](Calls&) { return raw(SYS_kill, getpid(), 0); }},
+      {"socket", [](Calls&) { return opening(SYS_socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0); }},
+      {"connect",
+       [](Calls& c) {
+         const sockaddr_in to = loopback(9);
+         const UniqueFd fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+         (void)c;
+         return raw(SYS_connect, fd.get(), &to, sizeof(to));
+       }},
+      {"bind", [](Calls& c) { return c.bind_anew(); }},
+      {"listen", [](Calls& c) { return raw(SYS_listen, c.listener_.get(), 8); }},
+      {"accept4", [](Calls& c) { return opening(SYS_accept4, c.listener_.get(), nullptr, nullptr, SOCK_CLOEXEC); }},
+      {"sendto",
+       [](Calls& c) {
+         const sockaddr_in to = loopback(9);
+         return raw(SYS_sendto, c.datagrams_.get(), c.buffer_.data(), 1, 0, &to, sizeof(to));
+       }},
+      {"sendmsg", [](Calls& c) { return c.send_message(); }},
+      {"recvfrom",
+       [](Calls& c) {
+         return raw(SYS_recvfrom, c.datagrams_.get(), c.buffer_.data(), 1, MSG_DONTWAIT, nullptr, nullptr);
+       }},
+      {"setsockopt",
+       [](Calls& c) { return raw(SYS_setsockopt, c.datagrams_.get(), SOL_SOCKET, SO_REUSEADDR, &kOne, sizeof(kOne)); }},
+      {"getsockopt",
+       [](Calls& c) {
+         int value = 0;
+         socklen_t size = sizeof(value);
+         return raw(SYS_getsockopt, c.datagrams_.get(), SOL_SOCKET, SO_TYPE, &value, &size);
+       }},
+      {"epoll_wait",
+       [](Calls& c) {
+         epoll_event event{};
+         return raw(SYS_epoll_wait, c.epoll_.get(), &event, 1, 0);
+       }},
+      {"futex", [](Calls& c) { return raw(SYS_futex, &c.word_, FUTEX_WAKE, 1, nullptr, nullptr, 0); }},
+      {"io_uring_read", [](Calls& c) { return c.ring_.transfer(IORING_OP_READ, c.file_.get(), c.buffer_.data()); }},
+      {"io_uring_write", [](Calls& c) { return c.ring_.transfer(IORING_OP_WRITE, c.file_.get(), c.buffer_.data()); }},
+  };
+  return calls;
+}
+
+/// By pipe: as many pairs as the first number says.
+void answer(int fd, const Outcomes& outcomes) {
+  std::vector<int> words{static_cast<int>(outcomes.size())};
+  for (const auto& [error, count] : outcomes) {
+    words.push_back(error);
+    words.push_back(count);
+  }
+  // By a call that no test makes fail.
+  iovec data{words.data(), words.size() * sizeof(int)};
+  if (syscall(SYS_pwritev2, fd, &data, 1, -1L, -1L, 0) < 0) _exit(1);
+}
+
+Outcomes make_all(Calls& calls, const std::string& call, int count) {
+  Outcomes outcomes;
+  for (int i = 0; i < count; ++i) ++outcomes[calls.make(call)];
+  return outcomes;
+}
+
+void add(Outcomes& sum, const Outcomes& more) {
+  for (const auto& [error, count] : more) sum[error] += count;
+}
+
+}  // namespace
+
+Caller::Caller(const As& as) {
+  std::filesystem::permissions(dir_.path(), std::filesystem::perms(0777));
+  std::array<int, 2> orders{};
+  std::array<int, 2> answers{};
+  if (pipe2(orders.data(), O_CLOEXEC) != 0 || pipe2(answers.data(), O_CLOEXEC) != 0) {
+    throw std::runtime_error("no pipe");
+  }
+  to_.reset(orders[1]);
+  from_.reset(answers[0]);
+  pid_ = fork();
+  if (pid_ < 0) throw std::runtime_error("no process");
+  if (pid_ > 0) {
+    ::close(orders[0]);
+    ::close(answers[1]);
+    (void)receive();
+    return;
+  }
+  to_.reset();
+  from_.reset();
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (!as.comm.empty()) prctl(PR_SET_NAME, as.comm.c_str());
+  if (as.uid != 0 && (setresgid(as.uid, as.uid, as.uid) != 0 || setresuid(as.uid, as.uid, as.uid) != 0)) _exit(1);
+  // Waiting for an order and giving an answer are calls as well, but none that a test makes fail: see answer().
+  const std::string dir = dir_.path().string();
+  // All that they need is there before anything fails.
+  std::vector<std::unique_ptr<Calls>> calls;
+  for (int i = 0; i < kMostThreads; ++i) calls.push_back(std::make_unique<Calls>(dir, i));
+  answer(answers[1], {});
+  Order order;
+  std::vector<char> bytes(sizeof(order));
+  for (;;) {
+    iovec data{bytes.data(), bytes.size()};
+    if (syscall(SYS_preadv2, orders[0], &data, 1, -1L, -1L, 0) != static_cast<long>(sizeof(order))) _exit(0);
+    std::memcpy(&order, bytes.data(), sizeof(order));
+    if (order.by_child) {
+      const pid_t child = fork();
+      if (child == 0) {
+        answer(answers[1], make_all(*calls.front(), order.call, order.count));
+        _exit(0);
+      }
+      waitpid(child, nullptr, 0);
+      continue;
+    }
+    if (order.threads == 1) {
+      answer(answers[1], make_all(*calls.front(), order.call, order.count));
+      continue;
+    }
+    std::vector<Outcomes> each(static_cast<std::size_t>(order.threads));
+    std::vector<std::thread> threads;
+    for (std::size_t i = 0; i < each.size(); ++i) {
+      threads.emplace_back([&, i] { each[i] = make_all(*calls[i], order.call, order.count / order.threads); });
+    }
+    for (std::thread& thread : threads) thread.join();
+    Outcomes sum;
+    for (const Outcomes& own : each) add(sum, own);
+    answer(answers[1], sum);
+  }
+}
+
+Caller::~Caller() {
+  ::kill(pid_, SIGKILL);
+  ::waitpid(pid_, nullptr, 0);
+}
+
+Outcomes Caller::order(const Order& order) const {
+  if (::write(to_.get(), &order, sizeof(order)) != static_cast<ssize_t>(sizeof(order))) {
+    throw std::runtime_error("the caller is gone");
+  }
+  return receive();
+}
+
+Outcomes Caller::receive() const {
+  int pairs = 0;
+  if (::read(from_.get(), &pairs, sizeof(pairs)) != static_cast<ssize_t>(sizeof(pairs))) {
+    throw std::runtime_error("the caller does not answer");
+  }
+  Outcomes outcomes;
+  for (int i = 0; i < pairs; ++i) {
+    std::array<int, 2> pair{};
+    if (::read(from_.get(), pair.data(), sizeof(pair)) != static_cast<ssize_t>(sizeof(pair))) {
+      throw std::runtime_error("the caller breaks off");
+    }
+    outcomes[pair[0]] = pair[1];
+  }
+  return outcomes;
+}
+
+Outcomes Caller::make(const std::string& call, int count, int threads) const {
+  Order wanted;
+  call.copy(wanted.call, sizeof(wanted.call) - 1);
+  wanted.count = count;
+  wanted.threads = threads;
+  return order(wanted);
+}
+
+Outcomes Caller::make_by_child(const std::string& call, int count) const {
+  Order wanted;
+  call.copy(wanted.call, sizeof(wanted.call) - 1);
+  wanted.count = count;
+  wanted.by_child = true;
+  return order(wanted);
+}
+
+std::vector<std::string> Caller::calls() {
+  std::vector<std::string> names;
+  for (const auto& [name, call] : Calls::table()) names.push_back(name);
+  return names;
+}
+
+int Caller::natural(const std::string& call) { return call == "accept4" || call == "recvfrom" ? EAGAIN : 0; }
+
+}  // namespace chaos::test

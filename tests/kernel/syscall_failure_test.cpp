@@ -1,0 +1,320 @@
+// syscall_failure: the calls of a target end with the errno that was asked for, as often as was asked for, and nobody
+// else's do. Observer: the processes that call. What this kernel cannot do is refused, and says why.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <cmath>
+#include <memory>
+
+#include "caller.h"
+#include "loss_support.h"
+#include "support/cgroup.h"
+#include "support/daemon.h"
+#include "support/kernel_test.h"
+#include "support/observe.h"
+#include "support/requests.h"
+#include "support/time_scale.h"
+#include "support/timings.h"
+
+namespace chaos::test {
+namespace {
+
+using nlohmann::json;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using std::chrono::steady_clock;
+using testing::HasSubstr;
+
+/// Nothing here fails with it by itself.
+constexpr int kError = EDQUOT;
+constexpr const char* kErrorName = "EDQUOT";
+
+class SyscallFailure : public testing::Test {
+ protected:
+  void SetUp() override {
+    CHAOS_NEEDS_ROOT();
+    cgroup_ = std::make_unique<TestCgroup>("calls");
+    victim_ = std::make_unique<Caller>();
+    cgroup_->add(victim_->pid());
+    Daemon::Setup setup;
+    setup.config += "services: {web: {cgroup: " + cgroup_->path() + "}}\n";
+    daemon_ = std::make_unique<Daemon>(std::move(setup));
+  }
+  static json failure(json target, json parameters, const std::string& duration = "120s") {
+    if (!parameters.contains("errno")) parameters["errno"] = kErrorName;
+    return {{"kind", "syscall_failure"},
+            {"target", std::move(target)},
+            {"parameters", std::move(parameters)},
+            {"duration", duration},
+            {"seed", "1"}};
+  }
+  [[nodiscard]] json of_cgroup() const { return {{"cgroup", cgroup_->path()}}; }
+  /// All `call` of the cgroup fail.
+  std::string begin(json target, json parameters, const std::string& duration = "120s") {
+    return id_of(daemon_->run_scenario(failure(std::move(target), std::move(parameters), duration)));
+  }
+  json end(const std::string& id) {
+    json ended = daemon_->stop_scenario(id);
+    EXPECT_EQ(ended.at("state"), "completed") << ended.dump(1);
+    EXPECT_TRUE(closes(ended.at("counters"))) << ended.at("counters").dump();
+    return ended;
+  }
+  /// The sums, with what is decided in shadow.
+  static bool closes(const json& counters) {
+    int parts = 0;
+    for (const char* part :
+         {"injected", "shadowed", "not_sampled", "spared_protected", "spared_budget", "spared_expired", "over_limit"}) {
+      parts += counters.at(part).get<int>();
+    }
+    return counters.at("matched") == parts &&
+           counters.at("evaluated") == counters.at("matched").get<int>() + counters.at("unmatched").get<int>();
+  }
+  [[nodiscard]] bool fails(const Caller& caller, const std::string& call = "socket") const {
+    return caller.make(call, 1) == Outcomes{{kError, 1}};
+  }
+  void expect_no_residue() const {
+    const Response residue = daemon_->get("/api/chaos/residue");
+    EXPECT_TRUE(residue.body.value("clean", false)) << residue.text;
+  }
+
+  std::unique_ptr<TestCgroup> cgroup_;
+  std::unique_ptr<Caller> victim_;
+  Caller neighbour_;
+  std::unique_ptr<Daemon> daemon_;
+};
+
+TEST_F(SyscallFailure, EachCallFailsOrIsRefusedWithTheReason) {
+  constexpr int kCalls = 50;
+  for (const std::string& call : Caller::calls()) {
+    const Outcomes untouched{{Caller::natural(call), kCalls}};
+    ASSERT_EQ(victim_->make(call, kCalls), untouched) << call;
+    const Response planned = daemon_->post("/api/chaos/plan", failure(of_cgroup(), {{"syscalls", call}}));
+    if (planned.status != 200) {
+      EXPECT_EQ(planned.status, 501) << call << planned.text;
+      EXPECT_THAT(planned.body.value("detail", ""), HasSubstr("cannot be failed here")) << call;
+      EXPECT_EQ(planned.body.value("field", ""), "parameters.syscalls") << call;
+      std::cout << "row: " << call << " | refused\n";
+      continue;
+    }
+    const json started = daemon_->run_scenario(failure(of_cgroup(), {{"syscalls", call}}));
+    EXPECT_EQ(victim_->make(call, kCalls), (Outcomes{{kError, kCalls}})) << call;
+    EXPECT_EQ(neighbour_.make(call, kCalls), untouched) << call;
+    const json ended = end(id_of(started));
+    EXPECT_EQ(Sums(ended).injected, static_cast<std::uint64_t>(kCalls)) << call << ended.at("counters").dump();
+    EXPECT_EQ(ended.at("achieved").value(call + " " + kErrorName, ""), std::to_string(kCalls)) << call;
+    EXPECT_EQ(victim_->make(call, kCalls), untouched) << call;
+    std::cout << "row: " << call << " | " << started.at("plan").at("mechanism").get<std::string>() << "\n";
+  }
+  expect_no_residue();
+}
+
+TEST_F(SyscallFailure, AShareOfThemFails) {
+  const int calls = full_size() ? 20'000 : 4'000;
+  const int seeds = full_size() ? 20 : 4;
+  constexpr double kShare = 0.1;
+  std::uint64_t sum = 0;
+  for (int seed = 1; seed <= seeds; ++seed) {
+    json request = failure(of_cgroup(), {{"syscalls", "socket"}, {"probability", "10%"}});
+    request["seed"] = std::to_string(seed);
+    const std::string id = id_of(daemon_->run_scenario(request));
+    const Outcomes seen = victim_->make("socket", calls);
+    const Sums sums(end(id));
+    const double failed = seen.contains(kError) ? seen.at(kError) : 0;
+    EXPECT_EQ(static_cast<double>(sums.injected), failed);
+    EXPECT_EQ(sums.matched, static_cast<std::uint64_t>(calls));
+    const double sigma = std::sqrt(calls * kShare * (1 - kShare));
+    EXPECT_NEAR(failed, calls * kShare, 4 * sigma) << "seed " << seed;
+    sum += sums.injected;
+  }
+  const double all = static_cast<double>(calls) * seeds;
+  EXPECT_NEAR(static_cast<double>(sum), all * kShare, 4 * std::sqrt(all * kShare * (1 - kShare)));
+}
+
+TEST_F(SyscallFailure, EveryNthAndTheFirstAreExactOverEightThreads) {
+  constexpr int kCalls = 8'000;
+  const std::string every = begin(of_cgroup(), {{"syscalls", "socket"}, {"every_nth", 7}});
+  EXPECT_EQ(victim_->make("socket", kCalls, 8), (Outcomes{{0, kCalls - kCalls / 7}, {kError, kCalls / 7}}));
+  EXPECT_EQ(Sums(end(every)).injected, static_cast<std::uint64_t>(kCalls / 7));
+
+  const std::string first = begin(of_cgroup(), {{"syscalls", "socket"}, {"first", 100}});
+  EXPECT_EQ(victim_->make("socket", kCalls, 8), (Outcomes{{0, kCalls - 100}, {kError, 100}}));
+  EXPECT_EQ(Sums(end(first)).injected, 100U);
+
+  const std::string budget = begin(of_cgroup(), {{"syscalls", "socket"}, {"max_events", 50}});
+  EXPECT_EQ(victim_->make("socket", kCalls, 8), (Outcomes{{0, kCalls - 50}, {kError, 50}}));
+  const json ended = end(budget);
+  EXPECT_EQ(ended.at("counters").at("spared_budget"), kCalls - 50);
+}
+
+TEST_F(SyscallFailure, SeveralErrnosByTheirWeights) {
+  constexpr int kCalls = 4'000;
+  const std::string id = begin(of_cgroup(), {{"syscalls", "socket"}, {"errno", "EIO:3,ENOSPC"}});
+  Outcomes seen = victim_->make("socket", kCalls);
+  EXPECT_EQ(seen[EIO] + seen[ENOSPC], kCalls);
+  EXPECT_NEAR(seen[EIO], kCalls * 0.75, 4 * std::sqrt(kCalls * 0.75 * 0.25));
+  const json achieved = end(id).at("achieved");
+  EXPECT_EQ(achieved.value("socket EIO", ""), std::to_string(seen[EIO]));
+  EXPECT_EQ(achieved.value("socket ENOSPC", ""), std::to_string(seen[ENOSPC]));
+}
+
+TEST_F(SyscallFailure, OtherCallsGoOn) {
+  const std::string id = begin(of_cgroup(), {{"syscalls", "socket"}});
+  for (const char* call : {"setsockopt", "bind", "sendto"}) {
+    const Outcomes seen = victim_->make(call, 5);
+    // bind makes a socket for itself first, which fails.
+    EXPECT_EQ(seen, (Outcomes{{std::string(call) == "bind" ? EBADF : 0, 5}})) << call;
+  }
+  (void)end(id);
+}
+
+TEST_F(SyscallFailure, AServiceAndWhatComesToItLater) {
+  const std::string id = begin({{"service", "web"}}, {{"syscalls", "socket"}});
+  EXPECT_TRUE(fails(*victim_));
+  EXPECT_FALSE(fails(neighbour_));
+  cgroup_->add(neighbour_.pid());
+  EXPECT_TRUE(fails(neighbour_));
+  (void)end(id);
+  EXPECT_FALSE(fails(neighbour_));
+}
+
+TEST_F(SyscallFailure, AProcessAndWhatItForks) {
+  const std::string id = begin({{"pid", std::to_string(neighbour_.pid())}}, {{"syscalls", "socket"}});
+  EXPECT_TRUE(fails(neighbour_));
+  EXPECT_EQ(neighbour_.make_by_child("socket", 3), (Outcomes{{kError, 3}}));
+  EXPECT_FALSE(fails(*victim_));
+  (void)end(id);
+  EXPECT_FALSE(fails(neighbour_));
+  expect_no_residue();
+}
+
+TEST_F(SyscallFailure, AUserAndAName) {
+  const Caller user({.uid = 61234});
+  const Caller named({.comm = "chaosprobe"});
+  cgroup_->add(user.pid());
+  cgroup_->add(named.pid());
+  const std::string by_user = begin({{"cgroup", cgroup_->path()}, {"uid", "61234"}}, {{"syscalls", "socket"}});
+  EXPECT_TRUE(fails(user));
+  EXPECT_FALSE(fails(*victim_));
+  EXPECT_FALSE(fails(named));
+  (void)end(by_user);
+  const std::string by_name = begin({{"cgroup", cgroup_->path()}, {"comm", "chaosprobe"}}, {{"syscalls", "socket"}});
+  EXPECT_TRUE(fails(named));
+  EXPECT_FALSE(fails(*victim_));
+  (void)end(by_name);
+  // A user in a network namespace, wherever in the tree.
+  const std::string by_namespace =
+      begin({{"netns", std::to_string(::getpid())}, {"uid", "61234"}}, {{"syscalls", "socket"}});
+  EXPECT_TRUE(fails(user));
+  EXPECT_FALSE(fails(*victim_));
+  (void)end(by_namespace);
+}
+
+TEST_F(SyscallFailure, WhoeverPeopleLogInWithIsSpared) {
+  const Caller login({.comm = "sshd"});
+  cgroup_->add(login.pid());
+  const Response refused = daemon_->post("/api/chaos/plan", failure(of_cgroup(), {{"syscalls", "socket"}}));
+  EXPECT_EQ(refused.status, 409) << refused.text;
+  // One that comes later.
+  TestCgroup other("later");
+  const Caller first;
+  other.add(first.pid());
+  const std::string id = begin({{"cgroup", other.path()}}, {{"syscalls", "socket"}});
+  other.add(login.pid());
+  EXPECT_TRUE(fails(first));
+  EXPECT_FALSE(fails(login));
+  EXPECT_EQ(end(id).at("counters").at("spared_protected"), 1);
+}
+
+TEST_F(SyscallFailure, InShadowItOnlyCounts) {
+  json request = failure(of_cgroup(), {{"syscalls", "socket"}});
+  request["mode"] = "shadow";
+  const std::string id = id_of(daemon_->run_scenario(request));
+  EXPECT_EQ(victim_->make("socket", 20), (Outcomes{{0, 20}}));
+  EXPECT_EQ(end(id).at("counters").at("shadowed"), 20);
+}
+
+TEST_F(SyscallFailure, TwoOnOneCallBothCount) {
+  const std::string first = begin(of_cgroup(), {{"syscalls", "socket"}});
+  const std::string second = begin({{"service", "web"}}, {{"syscalls", "socket"}});
+  EXPECT_EQ(victim_->make("socket", 10), (Outcomes{{kError, 10}}));
+  (void)end(first);
+  EXPECT_EQ(victim_->make("socket", 10), (Outcomes{{kError, 10}}));
+  (void)end(second);
+  EXPECT_EQ(victim_->make("socket", 10), (Outcomes{{0, 10}}));
+}
+
+TEST_F(SyscallFailure, WrongParametersAreNamed) {
+  struct Wrong {
+    json parameters;
+    const char* field;
+  };
+  const std::vector<Wrong> all{
+      {{{"syscalls", "sockett"}}, "parameters.syscalls"},
+      {{{"syscalls", ""}}, "parameters.syscalls"},
+      {{{"syscalls", "socket,"}}, "parameters.syscalls"},
+      {{{"syscalls", "socket"}, {"errno", "EWHAT"}}, "parameters.errno"},
+      {{{"syscalls", "socket"}, {"errno", "EIO:0"}}, "parameters.errno"},
+      {{{"syscalls", "socket"}, {"errno", "EIO,EIO"}}, "parameters.errno"},
+      {{{"syscalls", "socket"}, {"every_nth", 2}, {"probability", "10%"}}, "parameters.every_nth"},
+      {{{"syscalls", "socket"}, {"every_nth", 0}}, "parameters.every_nth"},
+      {{{"syscalls", "socket"}, {"path", "relative"}}, "parameters.path"},
+      {{{"syscalls", "socket"}, {"path", "/" + std::string(200, 'x')}}, "parameters.path"},
+      {{{"syscalls", "socket"}, {"fd_type", "thing"}}, "parameters.fd_type"},
+      {{{"syscalls", "socket"}, {"fd_type", "socket"}}, "parameters.fd_type"},
+      {{{"syscalls", "socket"}, {"min_size", "4k"}}, "parameters.min_size"},
+  };
+  for (const Wrong& wrong : all) {
+    const Response response = daemon_->post("/api/chaos/scenarios", failure(of_cgroup(), wrong.parameters));
+    EXPECT_EQ(response.status, 400) << wrong.parameters.dump() << response.text;
+    EXPECT_EQ(response.body.value("field", ""), wrong.field) << response.text;
+    EXPECT_FALSE(response.body.value("rule", "").empty()) << response.text;
+  }
+  EXPECT_EQ(daemon_->post("/api/chaos/scenarios", failure({{"pid", "1"}}, {{"syscalls", "socket"}})).status, 409);
+}
+
+TEST_F(SyscallFailure, ItEndsByItselfInTheKernel) {
+  const std::string id = begin(of_cgroup(), {{"syscalls", "socket"}}, "1s");
+  const auto began = steady_clock::now();
+  EXPECT_TRUE(fails(*victim_));
+  EXPECT_TRUE(eventually([&] { return !fails(*victim_); }, seconds(5)));
+  EXPECT_GE(steady_clock::now() - began, milliseconds(500));
+  EXPECT_EQ(wait_for_end(*daemon_, id).value("end_reason", ""), "expired");
+  expect_no_residue();
+}
+
+TEST_F(SyscallFailure, ItEndsWithChaosd) {
+  (void)begin(of_cgroup(), {{"syscalls", "socket"}});
+  ASSERT_TRUE(fails(*victim_));
+  const BpfObjects objects = bpf_objects_of(daemon_->pid());
+  const auto killed = steady_clock::now();
+  daemon_->signal(SIGKILL);
+  EXPECT_TRUE(eventually([&] { return !fails(*victim_); }, seconds(3)));
+  EXPECT_LE(steady_clock::now() - killed, milliseconds(1300) * time_scale());
+  (void)daemon_->wait();
+  EXPECT_TRUE(eventually([&] { return still_there(objects).empty(); }));
+}
+
+TEST_F(SyscallFailure, AHungDaemonLosesItsLease) {
+  const std::string id = begin(of_cgroup(), {{"syscalls", "socket"}});
+  ASSERT_TRUE(fails(*victim_));
+  daemon_->signal(SIGSTOP);
+  const auto stopped = steady_clock::now();
+  EXPECT_TRUE(eventually([&] { return !fails(*victim_); }, seconds(5)));
+  EXPECT_LE(steady_clock::now() - stopped, milliseconds(1500) * time_scale());
+  daemon_->signal(SIGCONT);
+  EXPECT_EQ(wait_for_end(*daemon_, id).value("end_reason", ""), "lapsed");
+  EXPECT_FALSE(fails(*victim_));
+}
+
+TEST_F(SyscallFailure, TheEmergencyStopEndsItAtOnce) {
+  const std::string id = begin(of_cgroup(), {{"syscalls", "socket"}});
+  ASSERT_TRUE(fails(*victim_));
+  EXPECT_EQ(daemon_->post("/api/chaos/emergency-stop").status, 200);
+  EXPECT_FALSE(fails(*victim_));
+  EXPECT_EQ(wait_for_end(*daemon_, id).value("end_reason", ""), "emergency_stop");
+  expect_no_residue();
+}
+
+}  // namespace
+}  // namespace chaos::test
