@@ -17,6 +17,7 @@
 #include "support/loads.h"
 #include "support/loop_file_system.h"
 #include "support/observe.h"
+#include "support/redis.h"
 #include "support/requests.h"
 #include "support/time_scale.h"
 #include "support/timings.h"
@@ -165,6 +166,36 @@ TEST_F(Loads, MemoryOfACgroupIsInUseToItsLevelAndIsGivenBackToOthers) {
   EXPECT_TRUE(eventually([&] { return std::abs(std::stod(achieved(id).value("level", "0")) - 80) < 2; }));
   stop(id);
   EXPECT_LT(share(), 0.1);
+}
+
+TEST_F(Loads, RedisLivesBesideMemoryAtNinetyPercent) {
+  const LimitedCgroup cgroup("memory");
+  constexpr double kLimit = 512 * kMebi;
+  limit_memory(cgroup, static_cast<std::uint64_t>(kLimit));
+  const Redis redis;
+  cgroup.add(redis.pid());
+  redis.fill(20'000);
+  const std::string id =
+      start(request(inside(cgroup), {{"resource", "memory"}, {"mode", "pressure"}, {"level", "90%"}}));
+  const auto share = [&] { return memory_used(cgroup) / kLimit; };
+  EXPECT_TRUE(eventually([&] { return std::abs(share() - 0.9) < 0.02; })) << share();
+  double most = 0;
+  int works = 0;
+  const auto began = steady_clock::now();
+  while (steady_clock::now() - began < by_size(seconds(5), seconds(60))) {
+    most = std::max(most, share());
+    ASSERT_TRUE(redis.works());
+    // Its data grows from time to time, by some 10 MiB at a time, as far as there is room beside the floor.
+    if (++works % 50 == 0) redis.fill(std::min(20'000 + works * 100, 60'000));
+  }
+  report_figure("memory of the cgroup at a level of 90%, at the end", 100 * share(), "%");
+  report_figure("at most", 100 * most, "%");
+  report_figure("redis answered", works, "times");
+  EXPECT_NEAR(share(), 0.9, 0.02);
+  EXPECT_TRUE(redis.running());
+  EXPECT_THAT(load_workers(daemon_->instance()), testing::SizeIs(1));
+  stop(id);
+  EXPECT_TRUE(redis.works());
 }
 
 TEST_F(Loads, TheFloorHolds) {
