@@ -1,15 +1,13 @@
 #include "kernel/syscall_ladder.h"
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
-#include <fcntl.h>
 #include <linux/bpf.h>
-#include <linux/perf_event.h>
-#include <sys/mount.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <memory>
 
 #include "base/contains.h"
 #include "base/unique_fd.h"
@@ -99,17 +97,22 @@ MechanismState cgroup_state() {
           err == 0 ? "" : why(err, "bpf_set_retval at cgroups (CONFIG_CGROUP_BPF, Linux 5.18)"), "cgroup_calls"};
 }
 
-bool can(const SyscallInfo& call, SyscallMechanism mechanism, SyscallLadder::Needs needs) {
-  switch (mechanism) {
-    case SyscallMechanism::kEntry:
-    case SyscallMechanism::kOverride:
-      return !call.entry.empty() && !needs.path;
-    case SyscallMechanism::kSecurity:
-      return !call.security.empty() && (!needs.path || std::ranges::all_of(call.security, knows_path));
-    case SyscallMechanism::kCgroup:
-      return !call.cgroup.empty() && !needs.path;
+struct BtfDeleter {
+  void operator()(btf* types) const { btf__free(types); }
+};
+
+/// In one walk: the kernel has a hundred thousand types.
+SyscallLadder::Functions find_functions() {
+  SyscallLadder::Functions found;
+  const std::unique_ptr<btf, BtfDeleter> types(btf__load_vmlinux_btf());
+  const unsigned count = types ? btf__type_cnt(types.get()) : 0;
+  for (unsigned id = 1; id < count; ++id) {
+    const btf_type* type = btf__type_by_id(types.get(), id);
+    if (!btf_is_func(type)) continue;
+    const std::string_view name = btf__name_by_offset(types.get(), type->name_off);
+    if (name.starts_with("__x64_sys_") || name.starts_with("security_")) found.try_emplace(std::string(name), id);
   }
-  return false;
+  return found;
 }
 
 }  // namespace
@@ -130,19 +133,42 @@ std::string_view to_string(SyscallMechanism mechanism) {
 
 const SyscallLadder& SyscallLadder::here() {
 #ifdef __x86_64__
-  static const SyscallLadder ladder({entry_state(), override_state(), security_state(), cgroup_state()});
+  static const SyscallLadder ladder({entry_state(), override_state(), security_state(), cgroup_state()},
+                                    find_functions());
 #else
-  static const SyscallLadder ladder([] {
-    std::array<MechanismState, 4> states;
-    for (const SyscallMechanism mechanism : kSyscallMechanisms) {
-      MechanismState& state = states[static_cast<std::size_t>(mechanism)];
-      state.mechanism = mechanism;
-      state.reason = "this version knows the system calls of x86-64 alone";
-    }
-    return states;
-  }());
+  static const SyscallLadder ladder(
+      [] {
+        std::array<MechanismState, 4> states;
+        for (const SyscallMechanism mechanism : kSyscallMechanisms) {
+          MechanismState& state = states[static_cast<std::size_t>(mechanism)];
+          state.mechanism = mechanism;
+          state.reason = "this version knows the system calls of x86-64 alone";
+        }
+        return states;
+      }(),
+      {});
 #endif
   return ladder;
+}
+
+unsigned SyscallLadder::function(std::string_view name) const {
+  const auto found = functions_.find(name);
+  return found == functions_.end() ? 0 : found->second;
+}
+
+bool SyscallLadder::can(const SyscallInfo& call, SyscallMechanism mechanism, Needs needs) const {
+  switch (mechanism) {
+    case SyscallMechanism::kEntry:
+    case SyscallMechanism::kOverride:
+      return !call.entry.empty() && !needs.path && function(function_of(call)) != 0;
+    case SyscallMechanism::kSecurity:
+      return std::ranges::any_of(call.security,
+                                 [this](chaos_syscall_hook hook) { return function(function_of(hook)) != 0; }) &&
+             (!needs.path || std::ranges::all_of(call.security, knows_path));
+    case SyscallMechanism::kCgroup:
+      return !call.cgroup.empty() && !needs.path;
+  }
+  return false;
 }
 
 Result<SyscallMechanism> SyscallLadder::choose(const SyscallInfo& call, Needs needs) const {

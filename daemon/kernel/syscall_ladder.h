@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -33,8 +34,12 @@ class SyscallLadder {
  public:
   /// Looks once for the life of the process: a kernel does not change. Some 100 ms the first time.
   static const SyscallLadder& here();
-  /// Of given states, for tests.
-  explicit SyscallLadder(std::array<MechanismState, 4> states) : states_(std::move(states)) {}
+  /// The kernel's functions that calls and security hooks have, by name, with their numbers among its types.
+  using Functions = std::map<std::string, unsigned, std::less<>>;
+  SyscallLadder(std::array<MechanismState, 4> states, Functions functions)
+      : states_(std::move(states)), functions_(std::move(functions)) {}
+  /// 0 if this kernel has none of that name.
+  [[nodiscard]] unsigned function(std::string_view name) const;
 
   [[nodiscard]] const MechanismState& state(SyscallMechanism mechanism) const {
     return states_[static_cast<std::size_t>(mechanism)];
@@ -49,7 +54,9 @@ class SyscallLadder {
   [[nodiscard]] Result<SyscallMechanism> choose(const SyscallInfo& call, Needs needs) const;
 
  private:
+  [[nodiscard]] bool can(const SyscallInfo& call, SyscallMechanism mechanism, Needs needs) const;
   std::array<MechanismState, 4> states_;
+  Functions functions_;
 };
 
 }  // namespace chaos

@@ -1,7 +1,6 @@
 #include "kernel/syscall_programs.h"
 
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 #include <syscall_cgroup.skel.h>
@@ -22,9 +21,6 @@ namespace {
 /// What is detached from a trampoline is let go behind a grace period of tasks, which takes its time.
 constexpr std::chrono::milliseconds kFreePatience{3000};
 
-struct BtfDeleter {
-  void operator()(btf* types) const { btf__free(types); }
-};
 struct ObjectDeleter {
   void operator()(bpf_object* object) const { bpf_object__close(object); }
 };
@@ -54,8 +50,6 @@ Status load_object(bpf_object& object) {
   const int err = bpf_object__load(&object);
   return err == 0 ? Status() : fail_errno("load the programs that fail calls", -err);
 }
-
-std::string entry_of(const SyscallInfo& call) { return "__x64_sys_" + std::string(call.entry); }
 
 void mean(chaos_syscall_rule& rule, chaos_syscall_hook hook, const SyscallInfo& call) {
   rule.numbers[hook][call.number / 64] |= 1ULL << (call.number % 64);
@@ -104,24 +98,20 @@ struct SyscallPrograms::Impl {
 
 /// One program, loaded once for each call: what differs is the function that it is for.
 Status SyscallPrograms::Impl::attach_entries(const std::vector<const SyscallInfo*>& calls) {
-  const std::unique_ptr<btf, BtfDeleter> types(btf__load_vmlinux_btf());
-  if (!types) return fail_errno("read the kernel's types");
   auto object = open_object(syscall_entry_bpf__elf_bytes, shared, maps);
   if (!object) return std::unexpected(object.error());
   bpf_program* program = bpf_object__find_program_by_name(object->get(), "fail_entry");
   bpf_program__set_autoload(program, true);
-  if (const int err = bpf_program__set_attach_target(program, 0, entry_of(*calls.front()).c_str()); err != 0) {
-    return fail_errno("find " + entry_of(*calls.front()), -err);
+  if (const int err = bpf_program__set_attach_target(program, 0, function_of(*calls.front()).c_str()); err != 0) {
+    return fail_errno("find " + function_of(*calls.front()), -err);
   }
   if (Status status = load_object(**object); !status) return status;
   for (const SyscallInfo* call : calls) {
-    const std::string function = entry_of(*call);
+    const std::string function = function_of(*call);
     int fd = bpf_program__fd(program);
     if (call != calls.front()) {
-      const int id = btf__find_by_name_kind(types.get(), function.c_str(), BTF_KIND_FUNC);
-      if (id <= 0) return fail(Errc::kUnsupported, "this kernel has no " + function, "parameters.syscalls");
       LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = BPF_MODIFY_RETURN,
-                  .attach_btf_id = static_cast<std::uint32_t>(id));
+                  .attach_btf_id = SyscallLadder::here().function(function));
       UniqueFd copy(bpf_prog_load(BPF_PROG_TYPE_TRACING, "fail_entry", "Dual MIT/GPL", bpf_program__insns(program),
                                   bpf_program__insn_cnt(program), &opts));
       if (!copy.valid()) return fail_errno("load the program for " + function);
@@ -142,7 +132,7 @@ Status SyscallPrograms::Impl::attach_overrides(const std::vector<const SyscallIn
   bpf_program__set_autoload(program, true);
   if (Status status = load_object(**object); !status) return status;
   for (const SyscallInfo* call : calls) {
-    const std::string function = entry_of(*call);
+    const std::string function = function_of(*call);
     std::unique_ptr<bpf_link, LinkDeleter> link(bpf_program__attach_kprobe(program, false, function.c_str()));
     if (!link) return fail_errno("attach to " + function);
     note(bpf_program__fd(program), bpf_link__fd(link.get()));
@@ -155,28 +145,20 @@ Status SyscallPrograms::Impl::attach_overrides(const std::vector<const SyscallIn
 
 Status SyscallPrograms::Impl::attach_security(const std::vector<const SyscallInfo*>& calls) {
   const bool by_lsm = SyscallLadder::here().state(SyscallMechanism::kSecurity).by_lsm;
-  const std::unique_ptr<btf, BtfDeleter> types(btf__load_vmlinux_btf());
-  if (!types) return fail_errno("read the kernel's types");
   std::set<chaos_syscall_hook> wanted;
   for (const SyscallInfo* call : calls) {
-    bool found = false;
     for (const chaos_syscall_hook hook : call->security) {
-      const std::string function = "security_" + std::string(to_string(hook));
-      if (btf__find_by_name_kind(types.get(), function.c_str(), BTF_KIND_FUNC) <= 0) continue;
-      found = true;
+      if (SyscallLadder::here().function(function_of(hook)) == 0) continue;
       wanted.insert(hook);
       mean(maps.rule(), hook, *call);
     }
-    if (found) continue;
-    return fail(Errc::kUnsupported, std::string(call->name) + " passes no security hook of this kernel",
-                "parameters.syscalls", "calls that this kernel lets programs fail", "leave it out");
   }
   auto object = open_object(syscall_security_bpf__elf_bytes, shared, maps);
   if (!object) return std::unexpected(object.error());
   std::vector<std::pair<bpf_program*, std::string>> chosen;
   for (const chaos_syscall_hook hook : wanted) {
     const std::string name = "fail_" + std::string(to_string(hook));
-    const std::string function = "security_" + std::string(to_string(hook));
+    const std::string function = function_of(hook);
     bpf_program* program = bpf_object__find_program_by_name(object->get(), name.c_str());
     bpf_program__set_autoload(program, true);
     chosen.emplace_back(program, function);

@@ -397,6 +397,14 @@ std::string_view to_string(SyscallGroup group) {
 
 std::string_view to_string(chaos_syscall_hook hook) { return kHookNames[hook]; }
 
+std::string function_of(chaos_syscall_hook hook) {
+  // The one function that is not named as its hook is.
+  if (hook == CHAOS_HOOK_BPRM_CHECK_SECURITY) return "security_bprm_check";
+  return "security_" + std::string(to_string(hook));
+}
+
+std::string function_of(const SyscallInfo& call) { return "__x64_sys_" + std::string(call.entry); }
+
 bool knows_path(chaos_syscall_hook hook) { return contains(kPathHooks, hook); }
 
 }  // namespace chaos

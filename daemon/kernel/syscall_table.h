@@ -32,8 +32,12 @@ struct SyscallInfo {
 [[nodiscard]] const SyscallInfo* find_syscall(std::string_view name);
 [[nodiscard]] std::string_view to_string(SyscallGroup group);
 
-/// "file_open"; "entry" for that of the call itself. What programs and the kernel's functions are named by.
+/// "file_open"; "entry" for that of the call itself. What programs are named by.
 [[nodiscard]] std::string_view to_string(chaos_syscall_hook hook);
+/// The kernel's function that asks all security modules there: "security_file_open".
+[[nodiscard]] std::string function_of(chaos_syscall_hook hook);
+/// The kernel's function for the call: "__x64_sys_fsync".
+[[nodiscard]] std::string function_of(const SyscallInfo& call);
 /// The hook is told a path there.
 [[nodiscard]] bool knows_path(chaos_syscall_hook hook);
 

@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -31,6 +32,8 @@ struct Caller::Order {
   int count = 0;
   int threads = 1;
   bool by_child = false;
+  char directory[160]{};  ///< "open_at": where
+  char name[96]{};        ///< and what; "read_of", "write_of": which type
 };
 
 namespace {
@@ -96,6 +99,27 @@ class Calls {
     listener_.reset(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     (void)listen(listener_.get(), 8);
     epoll_.reset(epoll_create1(EPOLL_CLOEXEC));
+  }
+
+  /// Without a handle of the table: see Caller::open_at.
+  static int open_at(const char* directory, const char* name) {
+    // That it looks at no more than the path passes no security hook.
+    const UniqueFd at(static_cast<int>(syscall(SYS_openat, AT_FDCWD, directory, O_PATH | O_DIRECTORY, 0)));
+    return opening(SYS_openat, at.get(), name, O_RDONLY, 0);
+  }
+  int transfer(const std::string& call, const std::string& type, int bytes) {
+    UniqueFd ends[2];
+    int pair[2] = {-1, -1};
+    if (type == "socket" ? socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair) : pipe2(pair, O_CLOEXEC))
+      return errno;
+    ends[0].reset(pair[0]);
+    ends[1].reset(pair[1]);
+    const auto size = static_cast<std::size_t>(bytes);
+    std::vector<char> buffer(size);
+    if (call == "write") return raw(SYS_write, type == "regular" ? file_.get() : pair[1], buffer.data(), size);
+    iovec data{buffer.data(), size};
+    (void)syscall(SYS_pwritev2, pair[1], &data, 1, -1L, -1L, 0);
+    return raw(SYS_read, type == "regular" ? file_.get() : pair[0], buffer.data(), size);
   }
 
   /// 0 or an errno. What a call has made is taken away again.
@@ -305,8 +329,16 @@ Caller::Caller(const As& as) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (!as.comm.empty()) prctl(PR_SET_NAME, as.comm.c_str());
   if (as.uid != 0 && (setresgid(as.uid, as.uid, as.uid) != 0 || setresuid(as.uid, as.uid, as.uid) != 0)) _exit(1);
+  if (!as.bind.first.empty() || !as.root.empty()) {
+    const auto bind = [](const std::string& from, const std::string& to) {
+      return mount(from.c_str(), to.c_str(), nullptr, MS_BIND, nullptr) == 0;
+    };
+    if (unshare(CLONE_NEWNS) != 0 || mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) _exit(1);
+    if (!as.bind.first.empty() && !bind(as.bind.first, as.bind.second)) _exit(1);
+    if (!as.root.empty() && (chroot(as.root.c_str()) != 0 || chdir("/") != 0)) _exit(1);
+  }
   // Waiting for an order and giving an answer are calls as well, but none that a test makes fail: see answer().
-  const std::string dir = dir_.path().string();
+  const std::string dir = as.root.empty() ? dir_.path().string() : "";
   // All that they need is there before anything fails.
   std::vector<std::unique_ptr<Calls>> calls;
   for (int i = 0; i < kMostThreads; ++i) calls.push_back(std::make_unique<Calls>(dir, i));
@@ -317,6 +349,16 @@ Caller::Caller(const As& as) {
     iovec data{bytes.data(), bytes.size()};
     if (syscall(SYS_preadv2, orders[0], &data, 1, -1L, -1L, 0) != static_cast<long>(sizeof(order))) _exit(0);
     std::memcpy(&order, bytes.data(), sizeof(order));
+    const std::string call = order.call;
+    if (call == "open_at") {
+      answer(answers[1], {{Calls::open_at(order.directory, order.name), 1}});
+      continue;
+    }
+    if (call.ends_with("_of")) {
+      const int error = calls.front()->transfer(call.substr(0, call.size() - 3), order.name, order.count);
+      answer(answers[1], {{error, 1}});
+      continue;
+    }
     if (order.by_child) {
       const pid_t child = fork();
       if (child == 0) {
@@ -376,6 +418,21 @@ Outcomes Caller::make(const std::string& call, int count, int threads) const {
   wanted.count = count;
   wanted.threads = threads;
   return order(wanted);
+}
+
+int Caller::open_at(const std::string& directory, const std::string& name) const {
+  Order wanted{.call = "open_at"};
+  directory.copy(wanted.directory, sizeof(wanted.directory) - 1);
+  name.copy(wanted.name, sizeof(wanted.name) - 1);
+  return order(wanted).begin()->first;
+}
+
+int Caller::transfer(const std::string& call, const std::string& type, int bytes) const {
+  Order wanted;
+  (call + "_of").copy(wanted.call, sizeof(wanted.call) - 1);
+  type.copy(wanted.name, sizeof(wanted.name) - 1);
+  wanted.count = bytes;
+  return order(wanted).begin()->first;
 }
 
 Outcomes Caller::make_by_child(const std::string& call, int count) const {

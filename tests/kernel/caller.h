@@ -6,6 +6,7 @@
 
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/unique_fd.h"
@@ -21,6 +22,8 @@ class Caller {
   struct As {
     uid_t uid = 0;
     std::string comm{};
+    std::string root{};  ///< it sees this directory as its root, in a mount namespace of its own
+    std::pair<std::string, std::string> bind{};  ///< there, what is at the first is at the second as well
   };
   Caller() : Caller(As{}) {}
   explicit Caller(const As& as);
@@ -33,6 +36,10 @@ class Caller {
   [[nodiscard]] Outcomes make(const std::string& call, int count, int threads = 1) const;
   /// The same by a child that it forks for that.
   [[nodiscard]] Outcomes make_by_child(const std::string& call, int count) const;
+  /// openat(2) of `name` relative to an open directory; 0 or an errno.
+  [[nodiscard]] int open_at(const std::string& directory, const std::string& name) const;
+  /// read(2), or write(2), of so many bytes of a file, a socket or a pipe ("regular", "socket", "pipe"); 0 or an errno.
+  [[nodiscard]] int transfer(const std::string& call, const std::string& type, int bytes) const;
   /// Where its files are.
   [[nodiscard]] const std::filesystem::path& directory() const { return dir_.path(); }
 

@@ -3,19 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cerrno>
 #include <cmath>
-#include <memory>
 
-#include "caller.h"
-#include "loss_support.h"
-#include "support/cgroup.h"
-#include "support/daemon.h"
-#include "support/kernel_test.h"
 #include "support/observe.h"
-#include "support/requests.h"
 #include "support/time_scale.h"
 #include "support/timings.h"
+#include "syscall_bed.h"
 
 namespace chaos::test {
 namespace {
@@ -25,64 +18,6 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using std::chrono::steady_clock;
 using testing::HasSubstr;
-
-/// Nothing here fails with it by itself.
-constexpr int kError = EDQUOT;
-constexpr const char* kErrorName = "EDQUOT";
-
-class SyscallFailure : public testing::Test {
- protected:
-  void SetUp() override {
-    CHAOS_NEEDS_ROOT();
-    cgroup_ = std::make_unique<TestCgroup>("calls");
-    victim_ = std::make_unique<Caller>();
-    cgroup_->add(victim_->pid());
-    Daemon::Setup setup;
-    setup.config += "services: {web: {cgroup: " + cgroup_->path() + "}}\n";
-    daemon_ = std::make_unique<Daemon>(std::move(setup));
-  }
-  static json failure(json target, json parameters, const std::string& duration = "120s") {
-    if (!parameters.contains("errno")) parameters["errno"] = kErrorName;
-    return {{"kind", "syscall_failure"},
-            {"target", std::move(target)},
-            {"parameters", std::move(parameters)},
-            {"duration", duration},
-            {"seed", "1"}};
-  }
-  [[nodiscard]] json of_cgroup() const { return {{"cgroup", cgroup_->path()}}; }
-  /// All `call` of the cgroup fail.
-  std::string begin(json target, json parameters, const std::string& duration = "120s") {
-    return id_of(daemon_->run_scenario(failure(std::move(target), std::move(parameters), duration)));
-  }
-  json end(const std::string& id) {
-    json ended = daemon_->stop_scenario(id);
-    EXPECT_EQ(ended.at("state"), "completed") << ended.dump(1);
-    EXPECT_TRUE(closes(ended.at("counters"))) << ended.at("counters").dump();
-    return ended;
-  }
-  /// The sums, with what is decided in shadow.
-  static bool closes(const json& counters) {
-    int parts = 0;
-    for (const char* part :
-         {"injected", "shadowed", "not_sampled", "spared_protected", "spared_budget", "spared_expired", "over_limit"}) {
-      parts += counters.at(part).get<int>();
-    }
-    return counters.at("matched") == parts &&
-           counters.at("evaluated") == counters.at("matched").get<int>() + counters.at("unmatched").get<int>();
-  }
-  [[nodiscard]] bool fails(const Caller& caller, const std::string& call = "socket") const {
-    return caller.make(call, 1) == Outcomes{{kError, 1}};
-  }
-  void expect_no_residue() const {
-    const Response residue = daemon_->get("/api/chaos/residue");
-    EXPECT_TRUE(residue.body.value("clean", false)) << residue.text;
-  }
-
-  std::unique_ptr<TestCgroup> cgroup_;
-  std::unique_ptr<Caller> victim_;
-  Caller neighbour_;
-  std::unique_ptr<Daemon> daemon_;
-};
 
 TEST_F(SyscallFailure, EachCallFailsOrIsRefusedWithTheReason) {
   constexpr int kCalls = 50;

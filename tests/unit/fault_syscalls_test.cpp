@@ -22,7 +22,12 @@ SyscallLadder ladder_of(const std::set<SyscallMechanism>& available) {
     state.available = available.contains(mechanism);
     if (!state.available) state.reason = "lacks CONFIG_" + std::to_string(static_cast<int>(mechanism));
   }
-  return SyscallLadder(std::move(states));
+  SyscallLadder::Functions functions;
+  for (const SyscallInfo& call : syscall_table()) {
+    if (!call.entry.empty()) functions[function_of(call)] = 1;
+    for (const chaos_syscall_hook hook : call.security) functions[function_of(hook)] = 1;
+  }
+  return SyscallLadder(std::move(states), std::move(functions));
 }
 
 Parameters given(Parameters more) {
