@@ -22,6 +22,8 @@ struct Notes {
   bool on = false;
   bool finished = false;
   bool refuses = false;
+  bool lost = false;
+  nanoseconds ends_at{0};
   nanoseconds spent{0};
   steady_clock::time_point since;
 };
@@ -50,6 +52,11 @@ class NotedChange final : public HostChange {
   }
   Status follow(const ProcessReach& /*reach*/) override { return {}; }
   void check() override {}
+  void ends_at(nanoseconds boottime) override { notes_.ends_at = boottime; }
+  [[nodiscard]] std::string failure() const override {
+    const std::scoped_lock lock(notes_.mutex);
+    return notes_.lost ? "it is gone" : "";
+  }
   [[nodiscard]] std::vector<std::string> remarks() const override { return {"looked at"}; }
 
  private:
@@ -102,6 +109,22 @@ TEST_F(HostFaultTest, IsThereWhenArmedAndGoneWhenSilenced) {
   EXPECT_EQ(fault.counters().injected, 1U);
   EXPECT_EQ(fault.counters().evaluated, 1U);
   EXPECT_THAT(fault.target_state().remarks, testing::ElementsAre("looked at"));
+}
+
+TEST_F(HostFaultTest, TellsTheChangeWhenItEndsAndIsToldWhenItIsLost) {
+  HostFault fault = make();
+  const auto before = system_clock().boottime();
+  ASSERT_TRUE(fault.arm(1min));
+  EXPECT_GE(notes_.ends_at, before + 1min);
+  EXPECT_LE(notes_.ends_at, system_clock().boottime() + 1min);
+  EXPECT_EQ(fault.target_state().failure, "");
+  {
+    const std::scoped_lock lock(notes_.mutex);
+    notes_.lost = true;
+  }
+  const auto began = steady_clock::now();
+  while (fault.target_state().failure.empty() && steady_clock::now() < began + 10s) std::this_thread::sleep_for(1ms);
+  EXPECT_EQ(fault.target_state().failure, "it is gone");
 }
 
 TEST_F(HostFaultTest, EndsByItselfAtItsDeadline) {
