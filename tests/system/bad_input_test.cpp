@@ -31,7 +31,7 @@ class BadInput : public testing::Test {
     good_ = total_loss(net_->left, "5s");
     // One that has ended and one that runs, so that there is a state that could change.
     daemon_->stop_scenario(id_of(daemon_->run_scenario(good_)));
-    json running = total_loss(net_->right);
+    json running = total_loss(net_->right, "10m");
     running["target"]["port"] = "9";
     (void)daemon_->run_scenario(running);
     openapi_ = daemon_->get("/openapi.json").body;
