@@ -26,7 +26,7 @@ class BadInput : public testing::Test {
     Daemon::Setup setup;
     setup.config =
         "chaos_testing: {max_concurrent_scenarios: 64, blast_radius_limit: 1, default_duration: 30, safety_timeout: "
-        "60}\n";
+        "600}\n";
     daemon_ = std::make_unique<Daemon>(setup);
     good_ = total_loss(net_->left, "5s");
     // One that has ended and one that runs, so that there is a state that could change.
