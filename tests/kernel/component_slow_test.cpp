@@ -53,12 +53,16 @@ TEST_F(Component, SlowResponseIsFrozenForItsShareOfTheTime) {
     report_figure("all stood still by cgroup.events, of " + percent + " asked for", seen.stood * 100, "%");
     report_figure("felt by a process that never sleeps, of " + percent + " asked for", felt * 100, "%");
     report_figure("lost by its neighbour meanwhile", lost_anyway * 100, "%");
-    const double tolerance = by_size(0.06, 0.03);
+    const double tolerance = by_size(0.06, 0.03) * time_scale();
     EXPECT_NEAR(seen.told, share, tolerance) << ended.at("achieved").dump();
     EXPECT_NEAR(std::stod(ended.at("achieved").value("frozen", "")) / 100, share, tolerance);
     // Nothing runs while it is told to stand still, however busy the machine is.
     EXPECT_GE(lost, share - tolerance);
-    EXPECT_NEAR(felt, share, by_size(0.25, 0.03));
+    // Of a machine that gives its neighbour little either, not much can be told.
+    constexpr double kBusy = 0.3;
+    if (lost_anyway < kBusy) {
+      EXPECT_NEAR(felt, share, by_size(0.25, 0.03) * time_scale());
+    }
     // Who waits for the CPU counts as standing still only when he has had it once more: on a busy machine, late.
     EXPECT_GT(seen.stood, share / 4);
     EXPECT_EQ(value_of(cgroup, "cgroup.freeze"), "0");

@@ -26,12 +26,12 @@ class BadInput : public testing::Test {
     Daemon::Setup setup;
     setup.config =
         "chaos_testing: {max_concurrent_scenarios: 64, blast_radius_limit: 1, default_duration: 30, safety_timeout: "
-        "60}\n";
+        "600}\n";
     daemon_ = std::make_unique<Daemon>(setup);
     good_ = total_loss(net_->left, "5s");
     // One that has ended and one that runs, so that there is a state that could change.
     daemon_->stop_scenario(id_of(daemon_->run_scenario(good_)));
-    json running = total_loss(net_->right);
+    json running = total_loss(net_->right, "10m");
     running["target"]["port"] = "9";
     (void)daemon_->run_scenario(running);
     openapi_ = daemon_->get("/openapi.json").body;

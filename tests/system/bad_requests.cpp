@@ -97,6 +97,12 @@ json good_of_kind(const json& kind, json good, const json& choice) {
     const bool given = parameter.contains("default") || choice.contains(parameter.at("name"));
     if (given || !applies(parameter, values)) continue;
     parameters[parameter.at("name")] = good_value(parameter);
+    // What depends on it and may be left out is: it has no preset, and is no text.
+    for (const json& other : kind.at("parameters")) {
+      const bool needed = other.contains("severity") || other.at("type") == "string";
+      const bool depends = other.contains("when") && other["when"].at("parameter") == parameter.at("name");
+      if (depends && needed) values[parameter.at("name").get<std::string>()] = good_value(parameter);
+    }
   }
   good["kind"] = kind.at("name");
   return good;
@@ -282,7 +288,10 @@ std::optional<std::string> as_arguments(const json& body) {
   std::string line;
   for (const auto& [name, value] : body.items()) {
     if (name == "target" || name == "parameters") {
-      if (!value.is_object() || !add_pairs(name == "target" ? "--target" : "--set", value, line)) return std::nullopt;
+      // A list of one text would be that text.
+      const bool lists = std::ranges::any_of(value, [](const json& one) { return one.is_array(); });
+      if (!value.is_object() || (name == "parameters" && lists)) return std::nullopt;
+      if (!add_pairs(name == "target" ? "--target" : "--set", value, line)) return std::nullopt;
       continue;
     }
     if (name == "mode" || name == "validate" || name == "confirm_default_route") return std::nullopt;
