@@ -5,6 +5,14 @@
 namespace chaos::ctl {
 namespace {
 
+/// "healthy", or why it is not.
+Table::Cell health_of(const Json& service) {
+  const Json& health = member(service, "health");
+  const std::string state = text_of(health, "state");
+  if (state == "unhealthy") return {state + ": " + text_of(health, "reason"), Colour::kRed};
+  return {state, state == "healthy" ? Colour::kGreen : Colour::kNone};
+}
+
 Outcome<Exit> run_services(Context& context) {
   const Outcome<Json> answer = context.client.get("/api/services");
   if (!answer) return std::unexpected(answer.error());
@@ -12,12 +20,13 @@ Outcome<Exit> run_services(Context& context) {
     context.print_json(*answer);
     return Exit::kDone;
   }
-  Table table({"SERVICE", "WHERE", "STATE", "PROCESSES", "PORTS", "WEIGHT", "TOUCHED BY", "PROBLEM"});
+  Table table({"SERVICE", "WHERE", "STATE", "HEALTH", "PROCESSES", "PORTS", "WEIGHT", "TOUCHED BY", "PROBLEM"});
   for (const Json& service : list_at(*answer, "services")) {
     const bool running = flag_at(service, "running");
     table.add({{text_of(service, "name")},
                {text_of(service, "place")},
                {running ? "running" : "not running", running ? Colour::kGreen : Colour::kRed},
+               health_of(service),
                {text_of(service, "pids")},
                {text_of(service, "ports")},
                {text_of(service, "weight")},

@@ -97,6 +97,7 @@ Backend Daemon::make_backend() {
   bind_scenarios(backend);
   bind_host(backend);
   bind_audit(backend);
+  bind_telemetry(backend);
   return backend;
 }
 
@@ -179,6 +180,27 @@ void Daemon::bind_audit(Backend& backend) {
   };
 }
 
+void Daemon::bind_telemetry(Backend& backend) {
+  backend.metrics = [this](std::string pattern, Backend::JsonReply reply) {
+    sampler_->metrics(std::move(pattern), std::move(reply));
+  };
+  backend.metric_history = [this](HistoryQuery query, Backend::JsonReply reply) {
+    sampler_->history(std::move(query), std::move(reply));
+  };
+  backend.exposition = [this](ExpositionFormat format, Backend::TextReply reply) {
+    sampler_->exposition(format, std::move(reply));
+  };
+}
+
+OwnMetrics::Now Daemon::own_state() const {
+  return {.armed = injector_->armed(),
+          .latched = latch_->engaged(),
+          .lease_margin = lease_->margin(),
+          .running = scenarios_->running(),
+          .waiting = scenarios_->waiting(),
+          .subscribers = events_->subscribers()};
+}
+
 json Daemon::health() const {
   const bool ok = !latch_->engaged() && !recorder_->audit_broken() && !lease_->lapsed();
   const auto margin = std::chrono::duration_cast<std::chrono::milliseconds>(lease_->margin());
@@ -247,6 +269,9 @@ void Daemon::list_services(Backend::JsonReply reply) {
         if (everything || contains(scenario.plan.touches, "service " + service.name)) touched_by.push_back(scenario.id);
       }
       list.push_back(to_json(service));
+      if (const auto health = prober_->health().find(service.name); health != prober_->health().end()) {
+        list.back()["health"] = to_json(health->second);
+      }
       list.back()["touched_by"] = std::move(touched_by);
     }
     reply(json{{"services", std::move(list)}});
@@ -259,6 +284,21 @@ void Daemon::on_service(const ServiceState& service, bool was_running) {
   json event = to_json(service);
   event["change"] = service.pids.empty() ? "stopped" : was_running ? "restarted" : "started";
   events_->publish("service", event);
+}
+
+void Daemon::on_health(const std::string& service, const ServiceHealth& health) {
+  const bool healthy = health.state == Health::kHealthy;
+  spdlog::log(healthy ? spdlog::level::info : spdlog::level::warn, "service {} is {}{}{}", service,
+              to_string(health.state), health.reason.empty() ? "" : ": ", health.reason);
+  json event = to_json(health);
+  event["name"] = service;
+  events_->publish("health", event);
+}
+
+std::vector<OwnValue> Daemon::own_values() {
+  std::vector<OwnValue> values = own_metrics_.values(own_state(), scenarios_->list());
+  std::ranges::move(prober_->values(), std::back_inserter(values));
+  return values;
 }
 
 void Daemon::survey_residue(Backend::JsonReply reply) {
@@ -336,11 +376,14 @@ void Daemon::reload(Backend::JsonReply reply) {
 Status Daemon::apply(ConfigReport report) {
   const Config& config = report.config;
   if (Status status = check_kind_policies(config.chaos_testing); !status) return status;
+  if (Status status = open_metrics(config.metrics); !status) return with_context("metrics.listen", status.error());
   if (Status status = set_up_logging(log_options(config, options_)); !status) return status;
   kernel_worker_->post([this, protect = config.protect] {
     if (Status status = injector_->configure(protect); !status) spdlog::error("reload: {}", status.error().message);
   });
   services_->configure(config);
+  prober_->configure(config);
+  sampler_->configure(config);
   server_->set_groups(RoleGroups::look_up(config.api.operate_group, config.api.view_group));
   announcer_->configure(config.webhooks, logs_to_journal(log_options(config, options_)));
   config_ = std::move(report);

@@ -11,6 +11,7 @@
 
 #include "api/problem.h"
 #include "api/schema.h"
+#include "api/tcp_socket.h"
 #include "base/log.h"
 #include "fault/registry.h"
 #include "safety/crash_guard.h"
@@ -22,6 +23,7 @@ namespace chaos {
 namespace {
 
 constexpr int kNice = -15;
+constexpr unsigned kScrapers = 16;  // connections to /metrics over TCP
 constexpr unsigned kServerHeaderBytes = 16 * 1024;
 constexpr int kProcessing = 102;  // an HTTP status: taken on, not finished
 
@@ -61,9 +63,12 @@ Daemon::Daemon(Options options, ConfigReport config)
 
 Daemon::~Daemon() {
   // Nobody may call into what goes: first the workers finish and join, then the rest goes in reverse order.
+  metrics_server_.reset();
   server_.reset();
   kernel_worker_.reset();
   survey_worker_.reset();
+  prober_.reset();
+  sampler_.reset();
 }
 
 Result<std::unique_ptr<Daemon>> Daemon::create(Options options, ConfigReport config) {
@@ -234,7 +239,13 @@ Status Daemon::open_api() {
   services_ = std::make_unique<ServiceWatch>(
       *loop_, *survey_worker_,
       [this](const ServiceState& service, bool was_running) { on_service(service, was_running); });
+  sampler_ = std::make_unique<Sampler>(*loop_, host_collectors(), [this] { return own_values(); });
+  prober_ = std::make_unique<Prober>(
+      *loop_, [this](const std::string& service, const ServiceHealth& health) { on_health(service, health); });
+  prober_->configure(config_.config);
+  services_->on_look([this](const std::vector<ServiceState>& services) { sampler_->see_services(services); });
   services_->configure(config_.config);
+  sampler_->configure(config_.config);
   backend_ = std::make_unique<Backend>(make_backend());
   idempotency_ = std::make_unique<IdempotencyTable>(system_clock());
   router_ = std::make_unique<Router>(
@@ -255,6 +266,29 @@ Status Daemon::open_api() {
       return status;
     }
   }
+  if (Status status = open_metrics(config_.config.metrics); !status)
+    return with_context("metrics.listen", status.error());
+  return {};
+}
+
+Status Daemon::open_metrics(const Metrics& metrics) {
+  if (metrics.listen == metrics_address_) return {};
+  std::unique_ptr<HttpServer> fresh;
+  if (!metrics.listen.empty()) {
+    auto socket = listen_on_tcp(metrics.listen);
+    if (!socket) return std::unexpected(socket.error());
+    HttpLimits limits = limits_of(config_.config.api);
+    limits.clients = kScrapers;
+    auto server = HttpServer::create(*loop_, limits, {}, [this](const HttpRequest& request, Respond respond) {
+      if (request.path == "/metrics") return router_->dispatch(request, std::move(respond));
+      respond(problem_response(Error{Errc::kNotFound, "only /metrics is served here"}, request.request_id));
+    });
+    if (!server) return std::unexpected(server.error());
+    fresh = std::move(*server);
+    if (Status status = fresh->listen_for_anyone(std::move(*socket), metrics.listen); !status) return status;
+  }
+  metrics_server_ = std::move(fresh);
+  metrics_address_ = metrics.listen;
   return {};
 }
 
@@ -307,6 +341,8 @@ void Daemon::on_change(const Scenario& scenario) {
   }
   if (events_) events_->publish("scenario", json);
   announcer_->on_change(scenario);
+  own_metrics_.on_change(scenario);
+  if (sampler_) sampler_->set_busy(scenarios_->running() > 0);
   set_status();
 }
 

@@ -27,6 +27,7 @@
 #include "fault/scenarios.h"
 #include "kernel/features.h"
 #include "options.h"
+#include "own_metrics.h"
 #include "place.h"
 #include "safety/guardian_keeper.h"
 #include "safety/heartbeat.h"
@@ -36,6 +37,8 @@
 #include "safety/undo_journal.h"
 #include "service_watch.h"
 #include "store/recorder.h"
+#include "telemetry/prober.h"
+#include "telemetry/sampler.h"
 
 namespace chaos {
 
@@ -61,10 +64,12 @@ class Daemon {
   Status load_mechanisms();
   Status bind_signals();
   Status open_api();
+  Status open_metrics(const Metrics& metrics);
   [[nodiscard]] Backend make_backend();
   void bind_scenarios(Backend& backend);
   void bind_host(Backend& backend);
   void bind_audit(Backend& backend);
+  void bind_telemetry(Backend& backend);
   Status adopt_history();
   void report_replays();
   void on_change(const Scenario& scenario);
@@ -74,9 +79,12 @@ class Daemon {
   void set_status() const;
   void stop(std::string_view why);
   [[nodiscard]] nlohmann::json health() const;
+  [[nodiscard]] OwnMetrics::Now own_state() const;
+  [[nodiscard]] std::vector<OwnValue> own_values();
   void list(bool include_ended, Backend::JsonReply reply);
   void find(std::string id, Backend::JsonReply reply);
   void list_services(Backend::JsonReply reply);
+  void on_health(const std::string& service, const ServiceHealth& health);
   void on_service(const ServiceState& service, bool was_running);
   void survey_residue(Backend::JsonReply reply);
   void survey_features(Backend::JsonReply reply);
@@ -103,10 +111,15 @@ class Daemon {
   std::unique_ptr<Worker> survey_worker_;  ///< residue, features: slow looks at the host
   std::vector<Feature> features_;          ///< survey worker only
   std::unique_ptr<ServiceWatch> services_;
+  OwnMetrics own_metrics_;
+  std::unique_ptr<Sampler> sampler_;
+  std::unique_ptr<Prober> prober_;
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<IdempotencyTable> idempotency_;
   std::unique_ptr<Router> router_;
   std::unique_ptr<HttpServer> server_;
+  std::string metrics_address_;                 ///< where the next one listens; empty: nowhere
+  std::unique_ptr<HttpServer> metrics_server_;  ///< /metrics over TCP, if it is asked for
 };
 
 }  // namespace chaos

@@ -26,7 +26,10 @@ void ServiceWatch::look(Reply reply) {
     } else {
       states = std::unexpected(processes.error());
     }
-    loop_.post([states = std::move(states), reply = std::move(reply)]() mutable { reply(std::move(states)); });
+    loop_.post([this, states = std::move(states), reply = std::move(reply)]() mutable {
+      if (states && seen_) seen_(*states);
+      reply(std::move(states));
+    });
   });
 }
 

@@ -26,6 +26,8 @@ class ServiceWatch {
 
   /// From now on these; looked at every `monitoring.metrics_interval`. With none configured nothing is looked at.
   void configure(const Config& config);
+  /// `seen` gets every look that succeeds, also those that were asked for.
+  void on_look(std::function<void(const std::vector<ServiceState>&)> seen) { seen_ = std::move(seen); }
   /// A fresh look. Error: kInternal.
   void look(Reply reply);
 
@@ -36,6 +38,7 @@ class ServiceWatch {
   EventLoop& loop_;
   Worker& worker_;
   Observer changed_;
+  std::function<void(const std::vector<ServiceState>&)> seen_;
   ServiceConfigs configs_;
   std::chrono::nanoseconds interval_{};
   EventLoop::SourcePtr timer_;

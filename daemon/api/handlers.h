@@ -22,6 +22,9 @@ class Handlers {
   void rearm(const HttpRequest& request, Respond respond) const;
   void kinds(const HttpRequest& request, Respond respond) const;
   void features(const HttpRequest& request, Respond respond) const;
+  void metrics(const HttpRequest& request, Respond respond) const;
+  void metric_history(const HttpRequest& request, Respond respond) const;
+  void exposition(const HttpRequest& request, Respond respond) const;
   void services(const HttpRequest& request, Respond respond) const;
   void residue(const HttpRequest& request, Respond respond) const;
   void follow(const HttpRequest& request, Respond respond) const;

@@ -39,7 +39,7 @@ json parameters_of(const Route& route) {
 json operation_of(const Route& route) {
   json success{{"description", route.summary}};
   if (route.response_schema.empty()) {
-    success["content"] = content_of("text/event-stream", {{"type", "string"}});
+    success["content"] = content_of(route.response_type, {{"type", "string"}});
   } else {
     success["content"] = content_of("application/json", ref_to(route.response_schema));
   }

@@ -401,7 +401,68 @@ constexpr std::string_view kReports = R"json({
             "ports": {"type": "array", "items": {"type": "integer"}},
             "weight": {"type": "number"},
             "problem": {"type": "string", "description": "why none of its processes was found"},
-            "touched_by": {"type": "array", "items": {"type": "string"}, "description": "ids of running scenarios"}
+            "touched_by": {"type": "array", "items": {"type": "string"}, "description": "ids of running scenarios"},
+            "health": {
+              "type": "object",
+              "description": "what its health probe found; not there if it has none",
+              "required": ["state"],
+              "properties": {
+                "state": {"type": "string", "enum": ["unknown", "healthy", "unhealthy"]},
+                "reason": {"type": "string", "description": "why it is not healthy"},
+                "since": {"type": "string"},
+                "checked_at": {"type": "string"},
+                "took_ms": {"type": "number"}
+              }
+            }
+          }
+        }
+      }
+    }
+  },
+  "MetricList": {
+    "type": "object",
+    "required": ["time", "metrics"],
+    "properties": {
+      "time": {"type": "string", "description": "of the round of samples that this is"},
+      "metrics": {
+        "type": "array",
+        "items": {
+          "type": "object",
+          "required": ["name", "type", "unit", "help", "labels", "value", "time"],
+          "properties": {
+            "name": {"type": "string"},
+            "type": {"type": "string", "enum": ["counter", "gauge"]},
+            "unit": {"type": "string", "description": "seconds, bytes; empty: a plain number"},
+            "help": {"type": "string"},
+            "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+            "value": {"type": "number"},
+            "time": {"type": "string"}
+          }
+        }
+      }
+    }
+  },
+  "MetricHistory": {
+    "type": "object",
+    "required": ["metric", "type", "unit", "aggregation", "step_ms", "series"],
+    "properties": {
+      "metric": {"type": "string"},
+      "type": {"type": "string", "enum": ["counter", "gauge"]},
+      "unit": {"type": "string"},
+      "aggregation": {"type": "string", "enum": ["last", "avg", "min", "max", "rate", "increase"]},
+      "step_ms": {"type": "integer", "description": "0: the samples as they are"},
+      "series": {
+        "type": "array",
+        "items": {
+          "type": "object",
+          "required": ["labels", "points"],
+          "properties": {
+            "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+            "points": {
+              "type": "array",
+              "description": "[end of the step in Unix milliseconds, value or null], oldest first",
+              "items": {"type": "array", "items": {"type": ["number", "null"]}}
+            }
           }
         }
       }

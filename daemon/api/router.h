@@ -35,9 +35,10 @@ struct Route {
   std::string_view operation{};  ///< snake_case, unique
   std::string_view summary{};
   std::vector<QueryParam> query{};
-  std::string_view request_schema{};   ///< component name; empty: no body
-  std::string_view response_schema{};  ///< component name; empty: not JSON
-  int status = 200;                    ///< of success
+  std::string_view request_schema{};                     ///< component name; empty: no body
+  std::string_view response_schema{};                    ///< component name; empty: not JSON
+  std::string_view response_type = "text/event-stream";  ///< where it is not JSON
+  int status = 200;                                      ///< of success
   bool audited = false;
   bool idempotency_key = false;  ///< an Idempotency-Key is honoured
   Handler handler{};

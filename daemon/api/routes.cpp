@@ -27,6 +27,10 @@ struct Row {
   bool audited;
   bool idempotency_key;
   Method call;
+
+  [[nodiscard]] std::string_view response_type() const {
+    return pattern == "/metrics" ? "text/plain" : "text/event-stream";
+  }
 };
 
 // clang-format off
@@ -61,6 +65,18 @@ std::vector<Row> table() {
        {}, "", "ResidueReport", 200, false, false, &H::residue},
       {"GET", "/api/services", kView, "list_services", "The configured services as they are now",
        {}, "", "ServiceList", 200, false, false, &H::services},
+      {"GET", "/api/monitoring/metrics", kView, "list_metrics", "All series with their newest values",
+       {{"pattern", "string", "shell pattern, or a part, of the metrics' names"}},
+       "", "MetricList", 200, false, false, &H::metrics},
+      {"GET", "/api/monitoring/history", kView, "metric_history", "The series of one metric over time",
+       {{"metric", "string", "its full name"},
+        {"labels", "string", "only series with these: NAME=VALUE,NAME=VALUE"},
+        {"since", "string", "how far back: \"10m\"; default 10m"},
+        {"step", "string", "length of a step: \"10s\"; default 0: the samples as they are"},
+        {"aggregation", "string", "last, avg, min, max, rate or increase; default rate for counters, last for gauges"}},
+       "", "MetricHistory", 200, false, false, &H::metric_history},
+      {"GET", "/metrics", kView, "prometheus_metrics", "All series for Prometheus, as text or OpenMetrics by Accept",
+       {}, "", "", 200, false, false, &H::exposition},
       {"GET", "/api/events", kView, "follow_events", "What happens, as server-sent events",
        {{"last_event_id", "integer", "events after this id; 0: all that are kept; the header Last-Event-ID wins"},
         {"follow", "boolean", "false: end after the events that are kept; default true"}},
@@ -89,6 +105,7 @@ Route bound(Row row, const std::shared_ptr<const Handlers>& handlers) {
           .query = std::move(row.query),
           .request_schema = row.request_schema,
           .response_schema = row.response_schema,
+          .response_type = row.response_type(),
           .status = row.status,
           .audited = row.audited,
           .idempotency_key = row.idempotency_key,

@@ -17,6 +17,8 @@
 #include "plan/kind_spec.h"
 #include "plan/scenario.h"
 #include "store/audit.h"
+#include "telemetry/exposition.h"
+#include "telemetry/query.h"
 
 namespace chaos {
 
@@ -55,6 +57,11 @@ struct Backend {
   std::function<void(JsonReply)> features;
   /// {"services":[{name,place,running,pids,...,touched_by}]}
   std::function<void(JsonReply)> services;
+  // Telemetry, see telemetry/sampler.h.
+  using TextReply = std::move_only_function<void(Result<std::string>)>;
+  std::function<void(std::string pattern, JsonReply)> metrics;
+  std::function<void(HistoryQuery, JsonReply)> metric_history;
+  std::function<void(ExpositionFormat, TextReply)> exposition;
   /// {"clean":bool,"residue":[{class,id,detail}]}
   std::function<void(JsonReply)> residue;
   /// Newest first, at most `limit`; `before` > 0: only older ones than that.

@@ -112,6 +112,11 @@ MHD_Result count_header(void* cls, MHD_ValueKind, const char* key, const char* v
   return MHD_YES;
 }
 
+Caller nobody() {
+  constexpr uid_t kNobody = 65534;  // fs/overflowuid
+  return {.uid = kNobody, .gid = kNobody, .pid = 0, .login_uid = {}, .user = "nobody", .comm = {}};
+}
+
 }  // namespace
 
 struct HttpServer::Impl {
@@ -130,6 +135,8 @@ class HttpServer::Impl::Port : public std::enable_shared_from_this<Port> {
  public:
   Port(Impl& server, UnixListener listener, std::string name, bool view_only)
       : server_(server), listener_(std::move(listener)), name_(std::move(name)), view_only_(view_only) {}
+  Port(Impl& server, UniqueFd for_anyone, std::string name)
+      : server_(server), for_anyone_(std::move(for_anyone)), name_(std::move(name)), view_only_(true) {}
   ~Port();
   Port(const Port&) = delete;
   Port& operator=(const Port&) = delete;
@@ -156,7 +163,8 @@ class HttpServer::Impl::Port : public std::enable_shared_from_this<Port> {
   void close_overdue();
 
   Impl& server_;
-  UnixListener listener_;
+  std::optional<UnixListener> listener_;  ///< either this
+  UniqueFd for_anyone_;                   ///< or this
   std::string name_;
   bool view_only_;
   MHD_Daemon* daemon_ = nullptr;
@@ -181,7 +189,7 @@ HttpServer::Impl::Port::~Port() {
 
 Status HttpServer::Impl::Port::start() {
   // MHD closes its listening socket when it stops: it gets a copy.
-  UniqueFd copy(::fcntl(listener_.fd(), F_DUPFD_CLOEXEC, 0));
+  UniqueFd copy(::fcntl(listener_ ? listener_->fd() : for_anyone_.get(), F_DUPFD_CLOEXEC, 0));
   if (!copy.valid()) return fail_errno("dup of a listening socket");
   const auto seconds = std::chrono::ceil<std::chrono::seconds>(server_.limits.timeout).count();
   daemon_ = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, nullptr, nullptr, &Port::on_request, this,  //
@@ -270,7 +278,10 @@ void HttpServer::Impl::Port::on_connection(void* cls, MHD_Connection* connection
   auto state = std::make_unique<Connection>();
   state->resume = [port, connection] { port->resume(connection); };
   state->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-  if (auto peer = identify_peer(state->fd)) {
+  if (port->for_anyone_.valid()) {
+    state->peer.caller = nobody();
+    port->expect_request(*state);
+  } else if (auto peer = identify_peer(state->fd)) {
     state->peer = std::move(*peer);
     port->expect_request(*state);
   } else {
@@ -308,7 +319,7 @@ MHD_Result HttpServer::Impl::Port::begin(MHD_Connection* connection, Connection&
   request.method = method;
   request.path = url;
   request.caller = state.peer.caller;
-  request.role = role_of(state.peer, server_.groups);
+  request.role = for_anyone_.valid() ? Role::kView : role_of(state.peer, server_.groups);
   request.view_only = view_only_;
   request.socket = name_;
   request.request_id = exchange.request_id;
@@ -394,6 +405,13 @@ HttpServer::~HttpServer() {
 
 Status HttpServer::listen(UnixListener listener, std::string name, bool view_only) {
   auto port = std::make_shared<Impl::Port>(*impl_, std::move(listener), std::move(name), view_only);
+  if (auto status = port->start(); !status) return status;
+  impl_->ports.push_back(std::move(port));
+  return {};
+}
+
+Status HttpServer::listen_for_anyone(UniqueFd listener, std::string name) {
+  auto port = std::make_shared<Impl::Port>(*impl_, std::move(listener), std::move(name));
   if (auto status = port->start(); !status) return status;
   impl_->ports.push_back(std::move(port));
   return {};

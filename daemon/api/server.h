@@ -36,6 +36,8 @@ class HttpServer {
 
   /// Serves one more socket. `name` goes to the audit log; `view_only` marks its requests.
   Status listen(UnixListener listener, std::string name, bool view_only);
+  /// A TCP socket that listens. Whoever comes may view, and is nobody.
+  Status listen_for_anyone(UniqueFd listener, std::string name);
   /// For connections made from now on.
   void set_groups(RoleGroups groups);
   [[nodiscard]] std::size_t connections() const;

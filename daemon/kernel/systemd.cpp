@@ -70,6 +70,12 @@ std::optional<std::string> systemd_unit_id(const std::string& name) {
   return unit.empty() ? std::nullopt : text_property(bus.get(), unit, "Id");
 }
 
+std::optional<std::string> systemd_active_state(const std::string& name) {
+  const Bus bus = connect();
+  const std::string unit = bus ? load_unit(bus.get(), name) : std::string();
+  return unit.empty() ? std::nullopt : text_property(bus.get(), unit, "ActiveState");
+}
+
 std::optional<pid_t> systemd_main_pid(const std::string& name) {
   const Bus bus = connect();
   const std::string unit = bus ? load_unit(bus.get(), name) : std::string();

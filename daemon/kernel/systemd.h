@@ -20,4 +20,8 @@ namespace chaos {
 /// above. Source: org.freedesktop.systemd1(5), MainPID and ActiveState.
 [[nodiscard]] std::optional<pid_t> systemd_main_pid(const std::string& unit);
 
+/// "active", "failed", "activating" and so on; a unit that is not loaded is "inactive". Empty as systemd_unit_id.
+/// Source: property ActiveState of org.freedesktop.systemd1.Unit.
+[[nodiscard]] std::optional<std::string> systemd_active_state(const std::string& name);
+
 }  // namespace chaos

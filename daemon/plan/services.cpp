@@ -17,6 +17,7 @@ ServiceState resolve(const std::string& name, const Service& service, const std:
   state.weight = service.weight;
   state.ports = service.ports;
   state.problem = set.problem;
+  state.cgroups = set.cgroups;
   if (!set.processes.empty()) state.cgroup = set.processes.front()->cgroup;
   for (const Process* process : set.processes) {
     state.pids.push_back(process->pid);

@@ -62,6 +62,8 @@ class FakeDaemon {
   std::vector<Backend::ScenarioReply> kept;  ///< starts that wait, if `late`
   bool late = false;
   std::string level = "info";
+  std::vector<std::string> patterns;
+  std::vector<HistoryQuery> queries;
   std::pair<std::size_t, std::int64_t> audit_page;  ///< limit and before
   Result<AuditVerification> verification =
       AuditVerification{.checked = 12,
@@ -133,13 +135,43 @@ class FakeDaemon {
                     {"netns", {4026531840}},
                     {"ports", {80}},
                     {"weight", 1.0},
-                    {"touched_by", json::array()}}}}});
+                    {"touched_by", json::array()},
+                    {"health",
+                     {{"state", "unhealthy"},
+                      {"reason", "no answer"},
+                      {"since", "2026-11-24T06:39:37.100Z"},
+                      {"checked_at", "2026-11-24T06:39:37.100Z"},
+                      {"took_ms", 1.5}}}}}}});
     };
     backend.features = [this](Backend::JsonReply reply) {
       if (refusal) return reply(std::unexpected(*refusal));
       reply(json{
           {"kernel", "6.1"},
           {"features", {{{"name", "tcx"}, {"available", false}, {"reason", "too old"}, {"used_instead", "clsact"}}}}});
+    };
+    backend.metrics = [this](std::string pattern, Backend::JsonReply reply) {
+      patterns.push_back(std::move(pattern));
+      reply(json{{"time", "2026-11-24T06:39:37.100Z"},
+                 {"metrics",
+                  {{{"name", "chaosd_host_oom_kills_total"},
+                    {"type", "counter"},
+                    {"unit", ""},
+                    {"help", "h"},
+                    {"labels", {{"a", "b"}}},
+                    {"value", 1.5},
+                    {"time", "2026-11-24T06:39:37.100Z"}}}}});
+    };
+    backend.metric_history = [this](HistoryQuery query, Backend::JsonReply reply) {
+      queries.push_back(std::move(query));
+      reply(json{{"metric", "m"},
+                 {"type", "gauge"},
+                 {"unit", ""},
+                 {"aggregation", "last"},
+                 {"step_ms", 0},
+                 {"series", {{{"labels", json::object()}, {"points", json::array()}}}}});
+    };
+    backend.exposition = [](ExpositionFormat format, Backend::TextReply reply) {
+      reply(format == ExpositionFormat::kText ? "text\n" : "open\n");
     };
     backend.residue = [](Backend::JsonReply reply) {
       reply(json{{"clean", false}, {"residue", {{{"class", "link"}, {"id", "7"}, {"detail", "tcx"}}}}});

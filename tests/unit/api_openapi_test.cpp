@@ -96,7 +96,8 @@ TEST_F(OpenApi, ContractEndpointsAreThere) {
   for (const char* path :
        {"/health", "/api/chaos/scenarios", "/api/chaos/scenarios/{id}", "/api/chaos/scenarios/{id}/stop",
         "/api/chaos/plan", "/api/chaos/emergency-stop", "/api/chaos/rearm", "/api/chaos/kinds", "/api/chaos/features",
-        "/api/chaos/residue", "/api/events", "/api/audit", "/api/audit/verify", "/openapi.json"}) {
+        "/api/chaos/residue", "/api/monitoring/metrics", "/api/monitoring/history", "/metrics", "/api/events",
+        "/api/audit", "/api/audit/verify", "/openapi.json"}) {
     EXPECT_TRUE(document["paths"].contains(path)) << path;
   }
 }
@@ -134,6 +135,7 @@ TEST_F(OpenApi, AnswersFitTheirSchemas) {
     std::string target(route.pattern);
     if (const auto open = target.find("{id}"); open != std::string::npos) target.replace(open, 4, full_scenario().id);
     if (route.operation == "list_scenarios") target += "?all=true";
+    if (route.operation == "metric_history") target += "?metric=m";
     const auto body = bodies.find(std::string(route.operation));
     const Reply reply = daemon.ask(route.method, target, body == bodies.end() ? "" : body->second);
     EXPECT_EQ(reply.status, route.status) << reply.body;

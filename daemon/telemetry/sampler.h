@@ -1,0 +1,81 @@
+// Sampler: runs the collectors, keeps the newest round and the history of all series, and answers questions about them.
+// A thread of its own does it ("telemetry"), which nothing of the fault path waits for: the loop only posts to it, and
+// leaves a round out while the last one is not done. All public functions: loop thread; replies come on the loop
+// thread.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "base/event_loop.h"
+#include "base/result.h"
+#include "base/worker.h"
+#include "config/config.h"
+#include "plan/services.h"
+#include "telemetry/collector.h"
+#include "telemetry/exposition.h"
+#include "telemetry/query.h"
+#include "telemetry/registry.h"
+#include "telemetry/series_history.h"
+
+namespace chaos {
+
+/// One value that the daemon knows about itself.
+struct OwnValue {
+  const MetricSpec* metric;
+  std::vector<std::string> labels{};
+  std::int64_t value = 0;
+};
+
+class Sampler {
+ public:
+  using Own = std::function<std::vector<OwnValue>()>;
+  using JsonReply = std::move_only_function<void(Result<nlohmann::json>)>;
+  using TextReply = std::move_only_function<void(Result<std::string>)>;
+
+  /// `loop` must outlive it. `own` is called on the loop before each round.
+  Sampler(EventLoop& loop, std::vector<std::unique_ptr<Collector>> collectors, Own own);
+  ~Sampler();
+  Sampler(const Sampler&) = delete;
+  Sampler& operator=(const Sampler&) = delete;
+
+  void configure(const Config& config);
+  /// `telemetry.interval` from now on, or `monitoring.metrics_interval`.
+  void set_busy(bool busy);
+  void see_services(std::vector<ServiceState> services);
+
+  /// {"time":..., "metrics":[{name,type,unit,labels,value,time}]} of those that match; a new round is taken first if
+  /// the last is older than `telemetry.interval`.
+  void metrics(std::string pattern, JsonReply reply);
+  void exposition(ExpositionFormat format, TextReply reply);
+  /// {"metric","type","unit","aggregation","step_ms","series":[{"labels","points":[[Unix ms, value or null]]}]}.
+  /// Errors: kNotFound (no such metric), kInvalid (more than 11000 points a series, or 500000 in all).
+  void history(HistoryQuery query, JsonReply reply);
+
+ private:
+  struct Core;
+  void tick();
+  void sample();
+  void fresh();
+  void rearm();
+
+  EventLoop& loop_;
+  Own own_;
+  std::chrono::nanoseconds idle_interval_{};
+  std::chrono::nanoseconds busy_interval_{};
+  bool busy_ = false;
+  std::uint64_t missed_ = 0;
+  std::optional<std::chrono::nanoseconds> sampled_at_;  ///< CLOCK_MONOTONIC: when the last round was asked for
+  EventLoop::SourcePtr timer_;
+  std::shared_ptr<Core> core_;  ///< the worker's
+  Worker worker_;               ///< last: joined first
+};
+
+}  // namespace chaos
