@@ -50,6 +50,15 @@ Status refine_fill(Plan& plan) {
   const auto space = space_of(directory->get());
   if (!space) return std::unexpected(space.error());
   plan.mechanism = "a file without a name, of a process of chaosd's";
+  const auto whole = static_cast<double>(space->whole());
+  const auto level = get_probability(plan.parameters, "level");
+  const auto leave = get_bytes(plan.parameters, "leave");
+  const double left = level ? (1 - level->fraction()) * whole : static_cast<double>(leave.value_or(0));
+  if (static_cast<double>(space->left) <= left) {
+    plan.warnings.push_back(fmt::format("{} are in use already, {} are left: nothing is taken until others use less",
+                                        format_percent(static_cast<double>(space->used) / whole),
+                                        format_size(static_cast<double>(space->left))));
+  }
   plan.reach.notes.push_back(fmt::format("of {}, {} are left now", format_size(static_cast<double>(space->whole())),
                                          format_size(static_cast<double>(space->left))));
   return {};

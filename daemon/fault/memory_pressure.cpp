@@ -63,6 +63,14 @@ const MemoryPool& host_pool() {
   return pool;
 }
 
+/// It takes nothing where others take more.
+void warn_of_use(Plan& plan, const MemoryPool& pool, double level) {
+  const auto state = pool.read();
+  if (!state || state->used_share() < level) return;
+  plan.warnings.push_back(fmt::format("{} are in use already: nothing is held until others use less than {}",
+                                      format_percent(state->used_share()), format_percent(level)));
+}
+
 Status refine(Plan& plan) {
   const auto wanted = wanted_by(plan);
   if (!wanted) return std::unexpected(wanted.error());
@@ -70,6 +78,7 @@ Status refine(Plan& plan) {
   if (plan.reach.host) {
     const auto state = host_pool().read();
     if (!state) return std::unexpected(state.error());
+    warn_of_use(plan, host_pool(), wanted->level);
     plan.reach.notes.push_back(
         fmt::format("of {}, {} can be had now", format_size(state->whole), format_size(state->available)));
     return {};
@@ -79,6 +88,7 @@ Status refine(Plan& plan) {
   for (const LoadOrder& order : *orders) {
     const std::filesystem::path& cgroup = order.cgroups.front();
     plan.mechanism += ", in " + cgroup.string();
+    if (const auto pool = MemoryPool::parse(order.key)) warn_of_use(plan, *pool, wanted->level);
     if (proc::read_record(cgroup / "memory.oom.group").value_or("").starts_with('1')) {
       plan.warnings.push_back(
           cgroup.string() + " has memory.oom.group: if the OOM killer comes all the same, it takes all that is in it");

@@ -367,6 +367,8 @@ TEST_F(Loads, TheHostIsEverybodysAndAFileSystemItsUsers) {
     return answer.body.at("scenario");
   };
   const auto touches = [](const json& body) { return body.at("plan").at("touches").dump(); };
+  const json already = plan({{"resource", "memory"}, {"mode", "pressure"}, {"level", "1%"}});
+  EXPECT_THAT(already.at("warnings").dump(), HasSubstr("in use already"));
   const json cpu = plan({{"resource", "cpu"}, {"mode", "load"}, {"level", "50%"}});
   EXPECT_THAT(touches(cpu), HasSubstr("everything on this host"));
   EXPECT_EQ(cpu.at("plan").at("blast_radius"), "1.00");
@@ -374,6 +376,7 @@ TEST_F(Loads, TheHostIsEverybodysAndAFileSystemItsUsers) {
   EXPECT_EQ(root.at("plan").at("blast_radius"), "1.00");
   const json fill = plan({{"resource", "disk"}, {"mode", "fill"}, {"level", "50%"}, {"path", disk.root().string()}});
   EXPECT_THAT(touches(fill), HasSubstr("file system of"));
+  EXPECT_EQ(fill.at("warnings").dump().find("in use already"), std::string::npos);
   EXPECT_NE(fill.at("plan").at("blast_radius"), "1.00");
 }
 

@@ -143,11 +143,11 @@ TEST_P(LoadKilled, WhatWasTakenIsBackAtOnce) {
     std::string id;
     if (phase != Phase::kStarting) id = bed.take();
     // In the two that are about a moment, the request is under way when the signal comes: a little later each time.
-    std::thread request;
+    std::jthread request;  // joined however the round ends
     if (phase == Phase::kStarting) {
-      request = std::thread([&] { (void)bed.daemon->post("/api/chaos/scenarios", bed.request()); });
+      request = std::jthread([&] { (void)bed.daemon->post("/api/chaos/scenarios", bed.request()); });
     } else if (phase == Phase::kStopping) {
-      request = std::thread([&] { (void)bed.daemon->post("/api/chaos/scenarios/" + id + "/stop"); });
+      request = std::jthread([&] { (void)bed.daemon->post("/api/chaos/scenarios/" + id + "/stop"); });
     }
     // A start takes some 60 ms here, with a process made.
     const int step = phase == Phase::kStarting ? by_size(25'000, 4'000) : 1000;
