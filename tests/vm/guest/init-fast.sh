@@ -23,7 +23,7 @@ mkdir -p /run/sshd /opt/results
 hostname chaos-vm
 ip link set lo up
 # tun: what udev and kmod would make a node for.
-if [ -d /lib/modules ]; then for module in virtio_pci virtio_blk tun; do modprobe -q "$module"; done; fi
+if [ -d /lib/modules ]; then for module in virtio_pci virtio_blk tun loop; do modprobe -q "$module"; done; fi
 
 if grep -qw chaos.shell /proc/cmdline; then
   echo "shell in $(uname -r); the jobs are in /opt/jobs"
