@@ -92,7 +92,8 @@ struct chaos_syscall_rule {
 	__u64 min_size; /* of the buffer, in bytes */
 	__u32 fd_types; /* bit per S_IFMT >> 12; 0: any */
 	__u32 path_form;
-	__u32 pad[2];
+	__u32 nought; /* 0, which the verifier does not know: see syscall_path.bpf.h */
+	__u32 pad;
 	struct chaos_errno_share errnos[CHAOS_SYSCALL_ERRNOS];
 	__u64 numbers[CHAOS_SYSCALL_HOOKS][CHAOS_SYSCALL_NUMBERS / 64];
 	struct chaos_caller_cgroup cgroups[CHAOS_SYSCALL_CGROUPS];

@@ -73,7 +73,11 @@ static __always_inline bool fits_prefix(const struct chaos_syscall_rule *rule, c
 static __always_inline bool is_meant_path(const struct chaos_syscall_rule *rule, struct path *path)
 {
 	char seen[SEEN_PATH] = {};
-	struct glob glob = {.path = seen};
+	__u32 nought = *(volatile const __u32 *)&rule->nought;
+	/* Before Linux 6.7 the verifier walked a callback once, and took what it knew of the first call for all: it
+	 * must know nothing. */
+	struct glob glob = {
+		.path = seen, .at = nought, .pattern = nought, .star = nought, .star_at = nought, .outcome = nought};
 
 	if (bpf_d_path(path, seen, sizeof(seen)) <= 0)
 		return false;

@@ -8,6 +8,8 @@
 #include <set>
 #include <utility>
 
+#include "support/child.h"
+
 namespace chaos::test {
 namespace {
 
@@ -77,16 +79,29 @@ bool applies(const json& parameter, const json& values) {
   return given != values.end() && std::ranges::find(when.at("values"), *given) != when.at("values").end();
 }
 
-/// A value that is taken where the parameter applies. A text is what its only kind so far wants: delays.
+/// A value that is taken where the parameter applies.
 json good_value(const json& parameter) {
+  static const std::map<std::string, json> kTexts{{"table", "1ms,2ms"}, {"syscalls", "connect"}};
   if (parameter.contains("default")) return parameter["default"];
   if (parameter.contains("severity")) return parameter["severity"].at("3");
   if (parameter.contains("choices")) return parameter["choices"].at(0);
-  return parameter.at("type") == "string" ? json("1ms,2ms") : parameter.at("maximum");
+  return parameter.at("type") == "string" ? kTexts.at(parameter.at("name")) : parameter.at("maximum");
 }
 
-/// `good` as a request of this kind, with a good value for all that has no default; `choice` decides on what depends on
-/// another parameter.
+/// Its targets are processes, and not networks.
+bool is_about_processes(const json& kind) {
+  const json& targets = kind.at("targets");
+  return std::ranges::find(targets, "interface") == targets.end();
+}
+
+/// Without a condition, and nothing to fill it from: it may be left out, but for the first one.
+bool is_optional(const json& kind, const json& parameter) {
+  return parameter.at("name") != kind.at("parameters").at(0).at("name") && !parameter.contains("when") &&
+         !parameter.contains("severity") && !parameter.contains("choices");
+}
+
+/// `good` as a request of this kind, with a good value for all that is needed and has no default; `choice` decides on
+/// what depends on another parameter.
 json good_of_kind(const json& kind, json good, const json& choice) {
   json values = choice;
   for (const json& parameter : kind.at("parameters")) {
@@ -95,7 +110,7 @@ json good_of_kind(const json& kind, json good, const json& choice) {
   json& parameters = good["parameters"] = choice;
   for (const json& parameter : kind.at("parameters")) {
     const bool given = parameter.contains("default") || choice.contains(parameter.at("name"));
-    if (given || !applies(parameter, values)) continue;
+    if (given || is_optional(kind, parameter) || !applies(parameter, values)) continue;
     parameters[parameter.at("name")] = good_value(parameter);
     // What depends on it and may be left out is: it has no preset, and is no text.
     for (const json& other : kind.at("parameters")) {
@@ -105,6 +120,9 @@ json good_of_kind(const json& kind, json good, const json& choice) {
     }
   }
   good["kind"] = kind.at("name");
+  // Never hit, since nothing here is accepted; and none that has chaosd below it, as this one has.
+  static const Child kIdle("/bin/sleep", {"sleep", "1000"});
+  if (is_about_processes(kind)) good["target"] = {{"pid", std::to_string(kIdle.pid())}};
   return good;
 }
 
@@ -236,7 +254,7 @@ std::vector<BadRequest> bad_parameters(const json& kind, const json& common, con
 std::vector<BadRequest> bad_targets(const json& kind, const json& any_good) {
   json good = good_of_kind(kind, any_good, json::object());
   const json& targets = kind.at("targets");
-  const bool about_processes = std::ranges::find(targets, "netns") == targets.end();
+  const bool about_processes = is_about_processes(kind);
   if (about_processes) good["target"] = json::object();
   // What only the key's own meaning tells apart from a good value.
   static const std::map<std::string, std::vector<std::pair<std::string, int>>> kNoValues{
@@ -260,6 +278,7 @@ std::vector<BadRequest> bad_targets(const json& kind, const json& any_good) {
     json body = good;
     // It narrows another; that one is never hit, since nothing here is accepted.
     if (about_processes && key == "comm") body["target"]["pid"] = std::to_string(::getpid());
+    if (about_processes && key == "netns") body["target"]["uid"] = "1";
     body["target"][key] = std::move(value);
     requests.push_back({"target " + key + ": " + what, std::move(body), status, "target." + key});
   };
