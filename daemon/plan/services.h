@@ -21,11 +21,11 @@ namespace chaos {
 /// One configured service at this moment.
 struct ServiceState {
   std::string name;
-  std::string place;              ///< "unit nginx.service": what the configuration says
-  std::string cgroup;             ///< where its first process is; empty if none runs
+  std::string place;                   ///< "unit nginx.service": what the configuration says
+  std::string cgroup;                  ///< where its first process is; empty if none runs
   std::vector<std::string> cgroups{};  ///< of the v2 tree, that are the service's alone (ProcessSet::cgroups)
-  std::vector<pid_t> pids;        ///< ascending; empty: it does not run
-  std::set<std::uint64_t> netns;  ///< inodes of the network namespaces that they live in
+  std::vector<pid_t> pids;             ///< ascending; empty: it does not run
+  std::set<std::uint64_t> netns;       ///< inodes of the network namespaces that they live in
   std::vector<std::uint16_t> ports;
   double weight = 1.0;
   std::string problem;  ///< why nothing was found, and what to do; empty if it runs
