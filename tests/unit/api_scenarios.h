@@ -52,7 +52,9 @@ inline const KindSpec& full_kind() {
                                                                      .default_value = "10%",
                                                                      .choices = kChoices,
                                                                      .severity_steps = kSteps,
-                                                                     .when = {"mode", kChoices}}};
+                                                                     .when = {"mode", kChoices},
+                                                                     .or_when = {"mode", kChoices},
+                                                                     .preset_when = {"mode", kChoices}}};
   static constexpr KindSpec kKind{.name = "packet_loss",
                                   .help = "loses packets",
                                   .parameters = kParameters,

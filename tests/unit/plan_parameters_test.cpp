@@ -54,6 +54,55 @@ TEST(Severity, ScaleOfThreeStepsIsTheContracts) {
   EXPECT_THAT(presets, ElementsAre("50", "50", "70", "90", "90"));
 }
 
+constexpr std::array<std::string_view, 3> kWays = {"slow", "fill", "hold"};
+constexpr std::array<std::string_view, 2> kThings = {"disk", "memory"};
+constexpr std::array<std::string_view, 1> kSlow = {"slow"};
+constexpr std::array<std::string_view, 1> kHold = {"hold"};
+constexpr std::array<std::string_view, 1> kDisk = {"disk"};
+constexpr std::array<std::string_view, 2> kRates = {"2mbit", "1mbit"};
+constexpr std::array kRateSpecs = {
+    ParamSpec{.name = "thing", .type = ParamType::kChoice, .help = "", .choices = kThings},
+    ParamSpec{.name = "way", .type = ParamType::kChoice, .help = "", .choices = kWays},
+    ParamSpec{.name = "rate",
+              .type = ParamType::kBitRate,
+              .help = "",
+              .severity_steps = kRates,
+              .when = {"thing", kDisk},
+              .or_when = {"way", kHold},
+              .preset_when = {"way", kSlow},
+              .required = true,
+              .required_when = {"way", kSlow}},
+};
+constexpr KindSpec kRated{.name = "scarce",
+                          .help = "",
+                          .parameters = kRateSpecs,
+                          .ownership = Ownership::kFileDescriptor,
+                          .targets = {.interface = true},
+                          .features = {}};
+
+TEST(Conditions, OneOfTwoIsEnoughForAMeaning) {
+  EXPECT_TRUE(resolve_parameters(kRated, {{"thing", "disk"}, {"way", "fill"}, {"rate", "1mbit"}}, {}, {}));
+  EXPECT_TRUE(resolve_parameters(kRated, {{"thing", "memory"}, {"way", "hold"}, {"rate", "1mbit"}}, {}, {}));
+  const auto neither = resolve_parameters(kRated, {{"thing", "memory"}, {"way", "fill"}, {"rate", "1mbit"}}, {}, {});
+  ASSERT_FALSE(neither);
+  EXPECT_EQ(neither.error().field, "parameters.rate");
+  EXPECT_EQ(neither.error().rule, "only with thing = disk, or way = hold");
+}
+
+TEST(Conditions, RequiredAndFilledByASeverityOnlyWhereItIsSaid) {
+  const auto slow = resolve_parameters(kRated, {{"thing", "disk"}, {"way", "slow"}}, 5, {});
+  ASSERT_TRUE(slow);
+  EXPECT_EQ(slow->at("rate"), "1mbit");
+  const auto bare = resolve_parameters(kRated, {{"thing", "disk"}, {"way", "slow"}}, {}, {});
+  ASSERT_FALSE(bare);
+  EXPECT_EQ(bare.error().field, "parameters.rate");
+  for (const auto& severity : {std::optional<int>(), std::optional(5)}) {
+    const auto fill = resolve_parameters(kRated, {{"thing", "disk"}, {"way", "fill"}}, severity, {});
+    ASSERT_TRUE(fill);
+    EXPECT_FALSE(fill->contains("rate"));
+  }
+}
+
 TEST(Severity, TheConfigurationsScalesAreOfTheirUseAlone) {
   const ResourceExhaustionScales scales{.memory_pressure = {1}, .cpu_throttle = {10, 20, 30}};
   const Parameters throttle{{"resource", "cpu"}, {"mode", "throttle"}};
