@@ -13,13 +13,13 @@ static __always_inline __u32 judge(void)
 }
 
 /* long: of an int the kernel would take the upper half for zero, and the caller would get no error but a number. */
-SEC("fmod_ret/__x64_sys_getpid")
+SEC("fmod_ret/__x64_sys_fsync")
 long fail_entry(unsigned long long *ctx)
 {
 	return -(long)judge();
 }
 
-SEC("kprobe/__x64_sys_getpid")
+SEC("kprobe/__x64_sys_fsync")
 int override_entry(struct pt_regs *ctx)
 {
 	__u32 error = judge();

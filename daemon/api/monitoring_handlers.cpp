@@ -51,8 +51,19 @@ Result<std::map<std::string, std::string>> labels_query(const HttpRequest& reque
   return labels;
 }
 
+/// A value that is given and empty is a slip, not a default.
+Status none_is_empty(const HttpRequest& request) {
+  for (const auto& [name, value] : request.query) {
+    if (value.empty()) {
+      return fail(Errc::kInvalid, name + " is empty", "query." + name, "a value", "give one, or leave it out");
+    }
+  }
+  return {};
+}
+
 Result<HistoryQuery> history_query(const HttpRequest& request) {
   HistoryQuery query;
+  if (const Status given = none_is_empty(request); !given) return std::unexpected(given.error());
   query.metric = text_query(request, "metric");
   if (query.metric.empty()) return fail(Errc::kInvalid, "metric is missing", "query.metric", "required");
   auto labels = labels_query(request);
@@ -75,6 +86,9 @@ Result<HistoryQuery> history_query(const HttpRequest& request) {
 }  // namespace
 
 void Handlers::metrics(const HttpRequest& request, Respond respond) const {
+  if (Status given = none_is_empty(request); !given) {
+    return respond(problem_response(std::move(given.error()), request.request_id));
+  }
   backend_.metrics(text_query(request, "pattern"), pass_on(request, std::move(respond)));
 }
 

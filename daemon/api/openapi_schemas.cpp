@@ -273,6 +273,8 @@ constexpr std::string_view kReports = R"json({
       "choices": {"type": "array", "items": {"type": "string"}},
       "when": {"$ref": "#/components/schemas/Condition", "description": "taken only while this holds"},
       "or_when": {"$ref": "#/components/schemas/Condition", "description": "or this"},
+      "required": {"type": "boolean", "description": "refused without it; the first parameter of a kind always is"},
+      "required_when": {"$ref": "#/components/schemas/Condition", "description": "only while this holds"},
       "preset_when": {"$ref": "#/components/schemas/Condition", "description": "a severity fills it only while this holds"},
       "severity": {"$ref": "#/components/schemas/Texts", "description": "presets for severity \"1\" to \"5\""}
     }

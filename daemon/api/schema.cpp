@@ -123,6 +123,8 @@ json to_json(const ParamSpec& parameter) {
   };
   if (!parameter.when.parameter.empty()) value["when"] = condition(parameter.when);
   if (!parameter.or_when.parameter.empty()) value["or_when"] = condition(parameter.or_when);
+  if (parameter.required) value["required"] = true;
+  if (!parameter.required_when.parameter.empty()) value["required_when"] = condition(parameter.required_when);
   if (!parameter.preset_when.parameter.empty()) value["preset_when"] = condition(parameter.preset_when);
   for (int severity = 1; severity <= 5; ++severity) {
     const auto preset = severity_preset(parameter, severity);

@@ -179,6 +179,8 @@ constexpr std::array kParameters{
     ParamSpec{.name = "leave",
               .type = ParamType::kBytes,
               .help = "what shall be left of the file system, instead of a level",
+              .minimum = "1B",
+              .maximum = "1000TiB",
               .when = {"mode", kOnlyFill}},
     ParamSpec{.name = kRate,
               .type = ParamType::kBitRate,

@@ -56,7 +56,7 @@ std::string why(int err, std::string_view lacking) {
 }
 
 MechanismState entry_state() {
-  const int err = try_function(BPF_PROG_TYPE_TRACING, BPF_MODIFY_RETURN, "__x64_sys_getpid");
+  const int err = try_function(BPF_PROG_TYPE_TRACING, BPF_MODIFY_RETURN, "__x64_sys_fsync");
   return {SyscallMechanism::kEntry, err == 0, false,
           err == 0 ? "" : why(err, "calls that programs may decide (CONFIG_FUNCTION_ERROR_INJECTION)"),
           "fmod_ret_syscall"};

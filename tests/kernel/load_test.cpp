@@ -2,6 +2,8 @@
 // /proc/meminfo and the cgroup's own files, room and writes by statvfs(3) and the device's statistics.
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <linux/magic.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -80,12 +82,19 @@ double share_over(seconds span, const Read& read) {
   return std::chrono::duration<double>(after - before) / (steady_clock::now() - began);
 }
 
+/// The root of a guest is memory.
+bool on_disk(const char* path) {
+  struct statfs of {};
+  return ::statfs(path, &of) == 0 && of.f_type != TMPFS_MAGIC && of.f_type != RAMFS_MAGIC;
+}
+
 TEST_F(Loads, ACgroupUsesItsShareOfTheCpusWhoeverWorksInIt) {
   const LimitedCgroup cgroup("cpu");
   const LimitedCgroup other("cpu");
-  // Works for a tenth of the time, or so: what it uses counts.
-  Child member("/bin/bash",
-               {"bash", "-c", "read -r go; while :; do for ((i = 0; i < 3000; i++)); do :; done; sleep 0.09; done"});
+  // Works for a tenth of the time, or so, and forks nobody: what it uses counts.
+  Child member("/bin/bash", {"bash", "-c",
+                             "read -r go; while :; do end=$((${EPOCHREALTIME/./} + 10000)); "
+                             "while ((${EPOCHREALTIME/./} < end)); do :; done; read -r -t 0.09; done"});
   const Child idle("/bin/sleep", {"sleep", "1000"});
   cgroup.add(member.pid());
   other.add(idle.pid());
@@ -352,7 +361,9 @@ TEST_F(Loads, WhatCannotBeTakenIsRefusedWithTheReason) {
             std::tuple(409L, std::string("parameters.path"), false));
   EXPECT_EQ(refusal(request(host(), with(fill, "path", "/proc"))),
             std::tuple(501L, std::string("parameters.path"), false));
-  EXPECT_EQ(refusal(request(host(), with(with(fill, "path", "/"), "leave", "1GiB"))), bad("parameters.leave"));
+  if (on_disk("/")) {
+    EXPECT_EQ(refusal(request(host(), with(with(fill, "path", "/"), "leave", "1GiB"))), bad("parameters.leave"));
+  }
   EXPECT_EQ(refusal(request(inside(cgroup), with(fill, "path", "/"))), bad("target"));
   EXPECT_EQ(refusal(request(host(), {{"resource", "disk"}, {"mode", "io_load"}, {"path", "/"}})),
             bad("parameters.rate"));
@@ -372,8 +383,10 @@ TEST_F(Loads, TheHostIsEverybodysAndAFileSystemItsUsers) {
   const json cpu = plan({{"resource", "cpu"}, {"mode", "load"}, {"level", "50%"}});
   EXPECT_THAT(touches(cpu), HasSubstr("everything on this host"));
   EXPECT_EQ(cpu.at("plan").at("blast_radius"), "1.00");
-  const json root = plan({{"resource", "disk"}, {"mode", "fill"}, {"level", "50%"}, {"path", "/var"}});
-  EXPECT_EQ(root.at("plan").at("blast_radius"), "1.00");
+  if (on_disk("/var")) {
+    const json var = plan({{"resource", "disk"}, {"mode", "fill"}, {"level", "50%"}, {"path", "/var"}});
+    EXPECT_EQ(var.at("plan").at("blast_radius"), "1.00");
+  }
   const json fill = plan({{"resource", "disk"}, {"mode", "fill"}, {"level", "50%"}, {"path", disk.root().string()}});
   EXPECT_THAT(touches(fill), HasSubstr("file system of"));
   EXPECT_EQ(fill.at("warnings").dump().find("in use already"), std::string::npos);

@@ -71,17 +71,21 @@ std::string moved(const std::string& value, std::int64_t by) {
 
 bool has_order(const std::string& type) { return type != "choice" && type != "string"; }
 
+bool holds(const json& condition, const json& values) {
+  const auto given = values.find(condition.at("parameter"));
+  return given != values.end() && std::ranges::find(condition.at("values"), *given) != condition.at("values").end();
+}
+
 /// Whether a parameter is taken with these values of the others.
 bool applies(const json& parameter, const json& values) {
-  if (!parameter.contains("when")) return true;
-  const json& when = parameter["when"];
-  const auto given = values.find(when.at("parameter"));
-  return given != values.end() && std::ranges::find(when.at("values"), *given) != when.at("values").end();
+  return !parameter.contains("when") || holds(parameter["when"], values) ||
+         (parameter.contains("or_when") && holds(parameter["or_when"], values));
 }
 
 /// A value that is taken where the parameter applies.
 json good_value(const json& parameter) {
-  static const std::map<std::string, json> kTexts{{"table", "1ms,2ms"}, {"syscalls", "connect"}};
+  static const std::map<std::string, json> kTexts{
+      {"table", "1ms,2ms"}, {"syscalls", "connect"}, {"path", "/"}, {"cpus", "0"}};
   if (parameter.contains("default")) return parameter["default"];
   if (parameter.contains("severity")) return parameter["severity"].at("3");
   if (parameter.contains("choices")) return parameter["choices"].at(0);
@@ -94,10 +98,11 @@ bool is_about_processes(const json& kind) {
   return std::ranges::find(targets, "interface") == targets.end();
 }
 
-/// Without a condition, and nothing to fill it from: it may be left out, but for the first one.
-bool is_optional(const json& kind, const json& parameter) {
-  return parameter.at("name") != kind.at("parameters").at(0).at("name") && !parameter.contains("when") &&
-         !parameter.contains("severity") && !parameter.contains("choices");
+/// Whether a request without it is refused, with these values of the others.
+bool is_needed(const json& kind, const json& parameter, const json& values) {
+  if (parameter.at("name") == kind.at("parameters").at(0).at("name")) return applies(parameter, values);
+  return parameter.value("required", false) && applies(parameter, values) &&
+         (!parameter.contains("required_when") || holds(parameter["required_when"], values));
 }
 
 /// `good` as a request of this kind, with a good value for all that is needed and has no default; `choice` decides on
@@ -110,14 +115,8 @@ json good_of_kind(const json& kind, json good, const json& choice) {
   json& parameters = good["parameters"] = choice;
   for (const json& parameter : kind.at("parameters")) {
     const bool given = parameter.contains("default") || choice.contains(parameter.at("name"));
-    if (given || is_optional(kind, parameter) || !applies(parameter, values)) continue;
-    parameters[parameter.at("name")] = good_value(parameter);
-    // What depends on it and may be left out is: it has no preset, and is no text.
-    for (const json& other : kind.at("parameters")) {
-      const bool needed = other.contains("severity") || other.at("type") == "string";
-      const bool depends = other.contains("when") && other["when"].at("parameter") == parameter.at("name");
-      if (depends && needed) values[parameter.at("name").get<std::string>()] = good_value(parameter);
-    }
+    if (given || !is_needed(kind, parameter, values)) continue;
+    values[parameter.at("name").get<std::string>()] = parameters[parameter.at("name")] = good_value(parameter);
   }
   good["kind"] = kind.at("name");
   // Never hit, since nothing here is accepted; and none that has chaosd below it, as this one has.
@@ -265,6 +264,7 @@ std::vector<BadRequest> bad_targets(const json& kind, const json& any_good) {
       {"pid", {{"0", 400}, {"-1", 400}, {"x", 400}, {"4194305", 404}}},
       {"uid", {{"root", 400}, {"-1", 400}, {"4294967295", 400}}},
       {"comm", {{"no-such-process", 404}}},
+      {"host", {{"another", 400}, {"127.0.0.1", 400}}},
       {"interface", {{"no-such-if", 404}}},
       {"netns", {{"no-such-netns", 404}, {"relative/path", 400}, {"/proc/self/ns/mnt", 400}, {"4194305", 404}}},
       {"peer", {{"10.0.0.0/33", 400}, {"10.0.0.1/8", 400}, {"fe80::1%lo", 400}, {"10.1", 400}}},

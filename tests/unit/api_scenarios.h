@@ -54,7 +54,9 @@ inline const KindSpec& full_kind() {
                                                                      .severity_steps = kSteps,
                                                                      .when = {"mode", kChoices},
                                                                      .or_when = {"mode", kChoices},
-                                                                     .preset_when = {"mode", kChoices}}};
+                                                                     .preset_when = {"mode", kChoices},
+                                                                     .required = true,
+                                                                     .required_when = {"mode", kChoices}}};
   static constexpr KindSpec kKind{.name = "packet_loss",
                                   .help = "loses packets",
                                   .parameters = kParameters,
