@@ -86,9 +86,6 @@ Result<HistoryQuery> history_query(const HttpRequest& request) {
 }  // namespace
 
 void Handlers::metrics(const HttpRequest& request, Respond respond) const {
-  if (Status given = none_is_empty(request); !given) {
-    return respond(problem_response(std::move(given.error()), request.request_id));
-  }
   backend_.metrics(text_query(request, "pattern"), pass_on(request, std::move(respond)));
 }
 
