@@ -7,7 +7,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <mutex>
 #include <set>
@@ -159,24 +158,7 @@ ProcessSockets::ProcessSockets(ProcessSockets&&) noexcept = default;
 Status ProcessSockets::track(unsigned fault, const std::vector<pid_t>& processes) {
   if (Status status = impl_->start(); !status) return status;
   impl_->faults.insert(fault);
-  std::vector<pid_t> fresh = processes;
-  while (!fresh.empty()) {
-    std::vector<pid_t> added;
-    for (const pid_t pid : fresh) {
-      auto is_new = impl_->add(fault, pid);
-      if (!is_new) return std::unexpected(is_new.error());
-      if (*is_new) added.push_back(pid);
-    }
-    // What these forked before they were tracked is found by looking once more; what they fork now, by the kernel.
-    fresh.clear();
-    const auto all = added.empty() ? Result<std::vector<Process>>(std::vector<Process>()) : list_user_processes();
-    if (!all) return std::unexpected(all.error());
-    for (const pid_t pid : added) {
-      const std::vector<pid_t> below = with_descendants(*all, pid);
-      std::ranges::copy_if(below, std::back_inserter(fresh), [pid](pid_t child) { return child != pid; });
-    }
-  }
-  return {};
+  return add_with_descendants(processes, [&](pid_t pid) { return impl_->add(fault, pid); });
 }
 
 void ProcessSockets::untrack(unsigned fault) {

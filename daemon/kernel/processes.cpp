@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 #include <map>
 #include <system_error>
 
@@ -116,6 +117,27 @@ std::vector<pid_t> with_descendants(const std::vector<Process>& all, pid_t pid) 
   }
   std::ranges::sort(pids);
   return pids;
+}
+
+Status add_with_descendants(const std::vector<pid_t>& processes, const std::function<Result<bool>(pid_t)>& add) {
+  std::vector<pid_t> fresh = processes;
+  while (!fresh.empty()) {
+    std::vector<pid_t> added;
+    for (const pid_t pid : fresh) {
+      const auto is_new = add(pid);
+      if (!is_new) return std::unexpected(is_new.error());
+      if (*is_new) added.push_back(pid);
+    }
+    if (added.empty()) return {};
+    const auto all = list_user_processes();
+    if (!all) return std::unexpected(all.error());
+    fresh.clear();
+    for (const pid_t pid : added) {
+      const std::vector<pid_t> below = with_descendants(*all, pid);
+      std::ranges::copy_if(below, std::back_inserter(fresh), [pid](pid_t child) { return child != pid; });
+    }
+  }
+  return {};
 }
 
 bool cgroup_contains(std::string_view parent, std::string_view path) {

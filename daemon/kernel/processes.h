@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -51,6 +52,12 @@ struct Process {
 
 /// `pid` and all below it, out of `all`; empty if `pid` is not among them.
 [[nodiscard]] std::vector<pid_t> with_descendants(const std::vector<Process>& all, pid_t pid);
+
+/// Calls `add` for each of `processes` and all below them, looking anew until nothing is added any more: what one of
+/// them forked before it was added is found so; for what it forks later `add` has to have provided. `add`: true if the
+/// process was added, false if it had been before, or is gone. Errors: those of `add` and of list_user_processes().
+[[nodiscard]] Status add_with_descendants(const std::vector<pid_t>& processes,
+                                          const std::function<Result<bool>(pid_t)>& add);
 
 /// True for `parent` itself and what is below it: "/a/b" is in "/a", "/ab" is not.
 [[nodiscard]] bool cgroup_contains(std::string_view parent, std::string_view path);

@@ -7,9 +7,7 @@
 #include <syscall_members.skel.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <iterator>
 #include <string>
 
 #include "kernel/bpf_compat.h"
@@ -80,24 +78,7 @@ Result<SyscallMembers> SyscallMembers::watch(const SharedMaps& shared, const Sys
 }
 
 Status SyscallMembers::add(const std::vector<pid_t>& processes) {
-  std::vector<pid_t> fresh = processes;
-  while (!fresh.empty()) {
-    std::vector<pid_t> added;
-    for (const pid_t pid : fresh) {
-      const auto is_new = impl_->add(pid);
-      if (!is_new) return std::unexpected(is_new.error());
-      if (*is_new) added.push_back(pid);
-    }
-    // What these forked before they were members is found by looking once more; what they fork now, by the kernel.
-    fresh.clear();
-    const auto all = added.empty() ? Result<std::vector<Process>>(std::vector<Process>()) : list_user_processes();
-    if (!all) return std::unexpected(all.error());
-    for (const pid_t pid : added) {
-      const std::vector<pid_t> below = with_descendants(*all, pid);
-      std::ranges::copy_if(below, std::back_inserter(fresh), [pid](pid_t child) { return child != pid; });
-    }
-  }
-  return {};
+  return add_with_descendants(processes, [this](pid_t pid) { return impl_->add(pid); });
 }
 
 std::vector<std::uint32_t> SyscallMembers::link_ids() const {

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <thread>
 
+#include "death_phases.h"
 #include "support/daemon.h"
 #include "support/halted.h"
 #include "support/kernel_test.h"
@@ -67,9 +68,6 @@ class CrashBed {
   std::unique_ptr<Daemon> daemon;
 };
 
-enum class Phase { kStarting, kActive, kStopping };
-constexpr std::array<const char*, 3> kPhases{"Starting", "Active", "Stopping"};
-
 class CrashKilled : public testing::TestWithParam<Phase> {
  protected:
   void SetUp() override { CHAOS_NEEDS_ROOT(); }
@@ -82,17 +80,11 @@ TEST_P(CrashKilled, NothingIsStruckAgain) {
   for (int round = 0; round < rounds; ++round) {
     std::string id;
     if (GetParam() != Phase::kStarting) id = bed.crash();
-    std::thread request;
-    if (GetParam() == Phase::kStarting) {
-      request = std::thread([&] { (void)bed.daemon->post("/api/chaos/scenarios", CrashBed::request()); });
-    } else if (GetParam() == Phase::kStopping) {
-      request = std::thread([&] { (void)bed.daemon->post("/api/chaos/scenarios/" + id + "/stop"); });
+    {
+      const Struck struck =
+          kill_in(GetParam(), round, *bed.daemon, CrashBed::request(), id);
+      timings.add(bed.last_start_after(struck.at));
     }
-    if (request.joinable()) std::this_thread::sleep_for(std::chrono::microseconds(1000 * round));
-    const auto killed = steady_clock::now();
-    bed.daemon->signal(SIGKILL);
-    timings.add(bed.last_start_after(killed));
-    if (request.joinable()) request.join();
     (void)bed.daemon->wait();
     EXPECT_TRUE(exists(bed.service.pids().back()));
     EXPECT_TRUE(exists(bed.service.supervisor()));
@@ -105,7 +97,7 @@ TEST_P(CrashKilled, NothingIsStruckAgain) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, CrashKilled, testing::Values(Phase::kStarting, Phase::kActive, Phase::kStopping),
-                         [](const auto& param) { return kPhases.at(static_cast<std::size_t>(param.param)); });
+                         [](const auto& param) { return name_of(param.param); });
 
 class Crash : public testing::Test {
  protected:

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <thread>
 
+#include "death_phases.h"
 #include "halt_bed.h"
 #include "support/kernel_test.h"
 #include "support/requests.h"
@@ -22,10 +23,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using std::chrono::steady_clock;
 
-enum class Phase { kStarting, kActive, kStopping };
 using Case = std::tuple<By, Phase>;
-
-constexpr std::array<const char*, 3> kPhases{"Starting", "Active", "Stopping"};
 
 class HaltKilled : public testing::TestWithParam<Case> {
  protected:
@@ -41,25 +39,17 @@ TEST_P(HaltKilled, TheTargetGoesOnAtOnce) {
   for (int round = 0; round < rounds; ++round) {
     std::string id;
     if (phase != Phase::kStarting) id = bed.halt();
-    // In the two that are about a moment, the request is under way when the signal comes: a little later each time.
-    std::thread request;
-    if (phase == Phase::kStarting) {
-      request = std::thread([&] { (void)bed.daemon->post("/api/chaos/scenarios", bed.request()); });
-    } else if (phase == Phase::kStopping) {
-      request = std::thread([&] { (void)bed.daemon->post("/api/chaos/scenarios/" + id + "/stop"); });
+    {
+      const Struck struck = kill_in(phase, round, *bed.daemon, bed.request(), id);
+      timings.add(bed.time_to_as_before(struck.at));
     }
-    if (request.joinable()) std::this_thread::sleep_for(std::chrono::microseconds(1000 * round));
-    const auto killed = steady_clock::now();
-    bed.daemon->signal(SIGKILL);
-    timings.add(bed.time_to_as_before(killed));
-    if (request.joinable()) request.join();
     (void)bed.daemon->wait();
     bed.expect_as_before();
     bed.daemon->start();
     EXPECT_TRUE(bed.daemon->get("/api/chaos/residue").body.value("clean", false));
     bed.wait_for_guardian();
   }
-  timings.report(std::string("kill -9 to as before, ") + name_of(by) + ", " + kPhases[static_cast<std::size_t>(phase)]);
+  timings.report(std::string("kill -9 to as before, ") + name_of(by) + ", " + name_of(phase));
   timings.print_histogram();
   EXPECT_LE(timings.max(), 200 * time_scale() * by_size(5, 1));
 }
@@ -68,8 +58,7 @@ INSTANTIATE_TEST_SUITE_P(All, HaltKilled,
                          testing::Combine(testing::ValuesIn(kAllBys),
                                           testing::Values(Phase::kStarting, Phase::kActive, Phase::kStopping)),
                          [](const auto& param) {
-                           return std::string(name_of(std::get<0>(param.param))) +
-                                  kPhases[static_cast<std::size_t>(std::get<1>(param.param))];
+                           return std::string(name_of(std::get<0>(param.param))) + name_of(std::get<1>(param.param));
                          });
 
 class Halt : public testing::TestWithParam<By> {

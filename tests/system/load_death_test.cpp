@@ -7,6 +7,7 @@
 #include <memory>
 #include <thread>
 
+#include "death_phases.h"
 #include "support/daemon.h"
 #include "support/halted.h"
 #include "support/kernel_test.h"
@@ -27,11 +28,9 @@ using std::chrono::seconds;
 using std::chrono::steady_clock;
 
 enum class Takes { kCpu, kMemory, kRoom, kWrites };
-enum class Phase { kStarting, kActive, kStopping };
 using Case = std::tuple<Takes, Phase>;
 
 constexpr std::array<const char*, 4> kTakes{"Cpu", "Memory", "Room", "Writes"};
-constexpr std::array<const char*, 3> kPhases{"Starting", "Active", "Stopping"};
 constexpr double kMebi = 1024 * 1024;
 
 /// A cgroup or a disk, and a chaosd that takes most of it.
@@ -142,20 +141,10 @@ TEST_P(LoadKilled, WhatWasTakenIsBackAtOnce) {
   for (int round = 0; round < rounds; ++round) {
     std::string id;
     if (phase != Phase::kStarting) id = bed.take();
-    // In the two that are about a moment, the request is under way when the signal comes: a little later each time.
-    std::jthread request;  // joined however the round ends
-    if (phase == Phase::kStarting) {
-      request = std::jthread([&] { (void)bed.daemon->post("/api/chaos/scenarios", bed.request()); });
-    } else if (phase == Phase::kStopping) {
-      request = std::jthread([&] { (void)bed.daemon->post("/api/chaos/scenarios/" + id + "/stop"); });
+    {
+      const Struck struck = kill_in(phase, round, *bed.daemon, bed.request(), id);
+      timings.add(bed.time_to_as_before(struck.at));
     }
-    // A start takes some 60 ms here, with a process made.
-    const int step = phase == Phase::kStarting ? by_size(25'000, 4'000) : 1000;
-    if (request.joinable()) std::this_thread::sleep_for(std::chrono::microseconds(step * round));
-    const auto killed = steady_clock::now();
-    bed.daemon->signal(SIGKILL);
-    timings.add(bed.time_to_as_before(killed));
-    if (request.joinable()) request.join();
     (void)bed.daemon->wait();
     bed.expect_as_before();
     bed.daemon->start();
@@ -163,7 +152,7 @@ TEST_P(LoadKilled, WhatWasTakenIsBackAtOnce) {
     bed.wait_for_guardian();
   }
   timings.report(std::string("kill -9 to as before, ") + kTakes[static_cast<std::size_t>(takes)] + ", " +
-                 kPhases[static_cast<std::size_t>(phase)]);
+                 name_of(phase));
   timings.print_histogram();
   EXPECT_LE(timings.max(), 200 * time_scale() * by_size(5, 1));
 }
@@ -173,7 +162,7 @@ INSTANTIATE_TEST_SUITE_P(All, LoadKilled,
                                           testing::Values(Phase::kStarting, Phase::kActive, Phase::kStopping)),
                          [](const auto& param) {
                            return std::string(kTakes[static_cast<std::size_t>(std::get<0>(param.param))]) +
-                                  kPhases[static_cast<std::size_t>(std::get<1>(param.param))];
+                                  name_of(std::get<1>(param.param));
                          });
 
 class Load : public testing::TestWithParam<Takes> {
