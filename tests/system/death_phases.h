@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "support/daemon.h"
-#include "support/time_scale.h"
+#include "support/timings.h"
 
 namespace chaos::test {
 
