@@ -13,7 +13,7 @@
 #define CHAOS_SYSCALL_UIDS 16
 #define CHAOS_SYSCALL_PATH 128 /* of a filter, with its end */
 #define CHAOS_SPARED_PROCESSES 4
-#define CHAOS_SPARED_NAMES 16
+#define CHAOS_SPARED_NAMES 24
 #define CHAOS_NAME_SIZE 16 /* TASK_COMM_LEN */
 
 /* Where a call is met. A hook means only those calls that are listed for it: others pass it as well. */
@@ -121,7 +121,8 @@ struct chaos_syscall_outcomes {
 	__u64 injected[CHAOS_SYSCALL_NUMBERS][CHAOS_SYSCALL_ERRNOS];
 };
 
-CHAOS_ASSERT_SIZE(chaos_syscall_rule, 64 + 24 + 24 + 16 + 64 + 64 * CHAOS_SYSCALL_HOOKS + 256 + 64 + 16 + 256 + 128);
+CHAOS_ASSERT_SIZE(chaos_syscall_rule, 64 + 24 + 24 + 16 + 64 + 64 * CHAOS_SYSCALL_HOOKS + 256 + 64 + 16 +
+					      CHAOS_SPARED_NAMES * CHAOS_NAME_SIZE + 128);
 CHAOS_ASSERT_SIZE(chaos_syscall_state, 64);
 CHAOS_ASSERT_SIZE(chaos_syscall_tally, 128);
 CHAOS_ASSERT_SIZE(chaos_syscall_outcomes, 512 * 8 * 8);

@@ -9,7 +9,7 @@ static __always_inline __u32 judge(void)
 {
 	struct judged j = {};
 
-	return is_meant(&j, CHAOS_HOOK_ENTRY, NO_NUMBER) && !j.rule->path_form ? verdict(&j, false) : 0;
+	return is_meant(&j, CHAOS_HOOK_ENTRY, NUMBER_IO_URING_ENTER) && !j.rule->path_form ? verdict(&j, false) : 0;
 }
 
 /* long: of an int the kernel would take the upper half for zero, and the caller would get no error but a number. */

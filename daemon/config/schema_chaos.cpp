@@ -216,7 +216,7 @@ constexpr KeySpec kWatching[]{
      .default_value = "[log_processing_rate, message_queue_depth, system_memory_usage, network_latency]",
      .unique = true,
      .effect = kNow,
-     .help = "Metrics that are shown first and compared after a scenario.",
+     .help = "Metrics that matter for the services here: asked for all the time, and told when they are missing.",
      .set = set<&Config::monitoring, &Monitoring::critical_metrics>},
     {.path = "recovery.auto_recovery_enabled",
      .type = kBoolean,

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "kernel/proc_tree.h"
 
 namespace chaos {
@@ -28,9 +30,20 @@ std::uint64_t share_left(std::uint64_t amount, Probability level) {
 }
 
 std::uint64_t CountsSince::operator()(const std::filesystem::path& file, std::string_view name) {
-  const std::uint64_t now = count_in(file, name);
-  const auto [first, is_new] = first_.try_emplace(file.string() + " " + std::string(name), now);
-  return now - first->second;
+  return (*this)(file.string() + " " + std::string(name), count_in(file, name));
+}
+
+std::uint64_t CountsSince::operator()(const std::string& key, std::uint64_t now) {
+  Count& count = counts_.try_emplace(key, Count{.last = now, .all = 0}).first->second;
+  count.all += now >= count.last ? now - count.last : now;
+  count.last = now;
+  return count.all;
+}
+
+std::uint64_t MostSeen::operator()(const std::filesystem::path& place, std::uint64_t now) {
+  std::uint64_t& most = most_.try_emplace(place.string(), now).first->second;
+  most = std::max(most, now);
+  return most;
 }
 
 }  // namespace chaos

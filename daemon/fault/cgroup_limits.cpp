@@ -44,12 +44,14 @@ Result<std::string> throttled_value(const fs::path& file, Probability level) {
   return throttled_cfs_quota(*before, *period, level, cpus_online());
 }
 
-Result<std::string> lowered_value(const fs::path& file, Probability level) {
+Result<std::string> lowered_value(const fs::path& file, Probability level, MostSeen& had) {
   const auto before = text_in(file);
   const auto current = text_in(file.parent_path() / "pids.current");
   if (!before) return std::unexpected(before.error());
   if (!current) return std::unexpected(current.error());
-  return lowered_pids_max(*current, *before, level);
+  const auto tasks = parse_unsigned(*current);
+  if (!tasks) return std::unexpected(tasks.error());
+  return lowered_pids_max(std::to_string(had(file, *tasks)), *before, level);
 }
 
 }  // namespace
@@ -106,7 +108,8 @@ CgroupValues::Meaning task_limit(Probability level) {
     return std::map<std::string, std::string>{{"failed_forks", std::to_string(refused)}};
   };
   return {.where = [](const ProcessReach& reach) { return files_of(kPids, kPids.v2_file, reach); },
-          .value = [level](const ValuePlace& place) { return lowered_value(place.path, level); },
+          .value = [level, had = std::make_shared<MostSeen>()](
+                       const ValuePlace& place) { return lowered_value(place.path, level, *had); },
           .measure = measure};
 }
 

@@ -70,12 +70,11 @@ std::uint64_t bytes_through(const fs::path& directory, const std::string& number
 }  // namespace
 
 CgroupValues::Meaning disk_throttle(const BlockDevice& disk, std::uint64_t bytes_per_second) {
-  const auto measure = [numbers = disk.numbers, first = std::make_shared<std::map<fs::path, std::uint64_t>>()](
-                           const std::set<fs::path>& directories) {
+  const auto measure = [numbers = disk.numbers,
+                        since = std::make_shared<CountsSince>()](const std::set<fs::path>& directories) {
     std::uint64_t bytes = 0;
     for (const fs::path& directory : directories) {
-      const std::uint64_t now = bytes_through(directory, numbers);
-      bytes += now - first->try_emplace(directory, now).first->second;
+      bytes += (*since)(directory.string(), bytes_through(directory, numbers));
     }
     return std::map<std::string, std::string>{{"passed", format_bytes(bytes)}};
   };

@@ -13,7 +13,7 @@ namespace chaos {
 namespace {
 
 /// A target that is started anew takes the worker in its cgroup with it: so long it may take until it is found again.
-constexpr std::chrono::seconds kFoundAgainWithin{3};
+constexpr std::chrono::seconds kFoundAgainWithin{10};
 
 }  // namespace
 

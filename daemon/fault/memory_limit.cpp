@@ -45,14 +45,16 @@ Result<std::vector<ValuePlace>> files_of(const ProcessReach& reach) {
   return files;
 }
 
-Result<std::string> lowered_value(const fs::path& file, Probability level) {
+Result<std::string> lowered_value(const fs::path& file, Probability level, MostSeen& had) {
   const auto high = text_in(file);
   const auto current = text_in(file.parent_path() / "memory.current");
   const auto max = text_in(file.parent_path() / "memory.max");
   for (const auto* text : {&high, &current, &max}) {
     if (!*text) return std::unexpected(text->error());
   }
-  return lowered_memory_high(*current, *high, *max, level);
+  const auto bytes = parse_unsigned(*current);
+  if (!bytes) return std::unexpected(bytes.error());
+  return lowered_memory_high(std::to_string(had(file, *bytes)), *high, *max, level);
 }
 
 std::map<std::string, std::string> measure(const std::set<fs::path>& directories, CountsSince& since) {
@@ -86,7 +88,8 @@ Result<std::string> lowered_memory_high(std::string_view current, std::string_vi
 
 CgroupValues::Meaning memory_limit(Probability level) {
   return {.where = files_of,
-          .value = [level](const ValuePlace& place) { return lowered_value(place.path, level); },
+          .value = [level, had = std::make_shared<MostSeen>()](
+                       const ValuePlace& place) { return lowered_value(place.path, level, *had); },
           .measure = [since = std::make_shared<CountsSince>()](
                          const std::set<fs::path>& directories) { return measure(directories, *since); }};
 }

@@ -85,6 +85,10 @@ Status refine(Plan& plan) {
   }
   const auto orders = orders_inside(*wanted, *plan.reach.processes);
   if (!orders) return std::unexpected(orders.error());
+  if (!plan.reach.processes->unit.empty()) {
+    plan.warnings.push_back("should the OOM killer come all the same, systemd stops the whole of " +
+                            plan.reach.processes->unit + " unless its OOMPolicy= is continue");
+  }
   for (const LoadOrder& order : *orders) {
     const std::filesystem::path& cgroup = order.cgroups.front();
     plan.mechanism += ", in " + cgroup.string();

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "base/clock.h"
+#include "base/instance.h"
 #include "kernel/bpf_compat.h"
 #include "kernel/classifier.h"
 
@@ -15,9 +16,11 @@ namespace chaos {
 namespace {
 
 /// Whoever works on this host must be able to go on, and what it did must be on record (comm of the main thread).
-constexpr std::array<std::string_view, 15> kSparedNames{
-    "chaosd",         "sshd", "sshd-session",    "sshd-auth", "login",    "agetty",      "sudo",       "su",
-    "systemd-logind", "init", "systemd-journal", "systemd",   "(sd-pam)", "dbus-daemon", "dbus-broker"};
+constexpr std::array<std::string_view, 18> kSparedNames{
+    "chaosd",       "chaosd-guardian", kLoadWorkerComm, "dbus-broker-lau", "sshd",
+    "sshd-session", "sshd-auth",       "login",         "agetty",          "sudo",
+    "su",           "systemd-logind",  "init",          "systemd-journal", "systemd",
+    "(sd-pam)",     "dbus-daemon",     "dbus-broker"};
 static_assert(kSparedNames.size() <= CHAOS_SPARED_NAMES);
 
 /// What is detached is let go behind a grace period: a look for residue would find it.

@@ -135,12 +135,14 @@ Result<std::unique_ptr<LoadJob>> make_cpu_job(const JobArguments& arguments) {
   if (!level) return std::unexpected(level.error());
   if (!allowed) return std::unexpected(allowed.error());
   if (!cpus) return std::unexpected(cpus.error());
+  // In a cgroup, its cpuset counts as well: this process is in it.
+  const std::size_t count = cpus->empty() ? usable_cpus() : cpus->size();
   auto job = std::make_unique<CpuJob>(usage.empty() ? CpuUse::of_cpus(*cpus) : CpuUse::of_cgroup(usage), *level,
-                                      usage.empty() ? 0 : *allowed);
+                                      usage.empty() ? 0 : std::min(*allowed, static_cast<double>(count)));
   for (const unsigned cpu : *cpus) {
     if (Status status = job->add(cpu); !status) return std::unexpected(status.error());
   }
-  for (std::size_t i = cpus->empty() ? usable_cpus() : 0; i > 0; --i) {
+  for (std::size_t i = cpus->empty() ? count : 0; i > 0; --i) {
     if (Status status = job->add(std::nullopt); !status) return std::unexpected(status.error());
   }
   if (Status status = job->look(); !status) return std::unexpected(status.error());

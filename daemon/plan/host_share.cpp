@@ -2,11 +2,13 @@
 
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include <algorithm>
 #include <array>
 #include <filesystem>
 
+#include "kernel/block_device.h"
 #include "kernel/host_path.h"
 
 namespace chaos {
@@ -27,6 +29,18 @@ dev_t device_at(fs::path path) {
     if (const auto directory = open_host_directory(path)) return device_of(directory->get());
     if (path == path.root_path()) return 0;
   }
+}
+
+/// Subvolumes and datasets have a number each, without a device, and the space of a pool between them: which one is not
+/// told, so all of them count.
+bool shares_space(dev_t one, dev_t other) { return one == other || (major(one) == 0 && major(other) == 0); }
+
+/// Partitions of one disk have its throughput between them. `place` may be on none; which `path` is on may not be told:
+/// then it counts as the same.
+bool shares_disk(const fs::path& place, const std::string& path) {
+  const auto disk = disk_of(path);
+  const auto of_place = disk_of(place);
+  return !disk || (of_place && of_place->numbers == disk->numbers);
 }
 
 /// Has its program, its working directory or an open file there.
@@ -54,13 +68,19 @@ Result<HostShare> host_share(const Parameters& parameters, const Protect& protec
   const auto directory = open_host_directory(path->second);
   if (!directory) return std::unexpected(directory.error());
   const dev_t device = device_of(directory->get());
+  const auto mode = parameters.find("mode");
+  const bool is_about_throughput = mode != parameters.end() && mode->second == "io_load";
+  const auto shared = [&](const fs::path& place) {
+    return shares_space(device_at(place), device) || (is_about_throughput && shares_disk(place, path->second));
+  };
   for (const std::string& guarded : protect.paths) {
-    if (device_at(guarded) == device) share.protected_paths.push_back("path " + guarded);
+    if (shared(guarded)) share.protected_paths.push_back("path " + guarded);
   }
   for (const char* place : kEverybodys) {
-    if (device_at(place) != device) continue;
+    if (!shared(place)) continue;
     share.footprint.everything = true;
-    share.all = fmt::format("everything on this host ({} is on that file system)", place);
+    share.all =
+        fmt::format("everything on this host ({} is on that {})", place, is_about_throughput ? "disk" : "file system");
     return share;
   }
   std::vector<pid_t> users;

@@ -22,7 +22,12 @@ constexpr int kCannotRun = 127;  // as a shell says it
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) ::_exit(kCannotRun);  // it died before that
-  ::setpriority(PRIO_PROCESS, 0, 0);               // chaosd's own is raised
+  // What chaosd has for itself is not the command's: its priority, and its place behind all others for the OOM killer.
+  ::setpriority(PRIO_PROCESS, 0, 0);
+  if (const int score = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC); score >= 0) {
+    (void)!::write(score, "0", 1);
+    ::close(score);
+  }
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -36,7 +41,7 @@ constexpr int kCannotRun = 127;  // as a shell says it
 
 }  // namespace
 
-Result<std::unique_ptr<ProbeCommand>> ProbeCommand::start(const std::vector<std::string>& argv) {
+Result<std::unique_ptr<ProbeCommand>> ProbeCommand::start(const std::vector<std::string>& argv, bool catch_output) {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) != 0) return fail_errno("pipe");
   std::unique_ptr<ProbeCommand> command(new ProbeCommand);
@@ -50,7 +55,9 @@ Result<std::unique_ptr<ProbeCommand>> ProbeCommand::start(const std::vector<std:
   arguments.push_back(nullptr);
   const pid_t parent = ::getpid();
   command->pid_ = ::fork();
-  if (command->pid_ == 0) become(arguments.data(), null.get(), child_output.get(), parent);
+  if (command->pid_ == 0) {
+    become(arguments.data(), null.get(), catch_output ? child_output.get() : null.get(), parent);
+  }
   if (command->pid_ < 0) return fail_errno("fork for " + argv.front());
   ::setpgid(command->pid_, command->pid_);
   command->pidfd_.reset(static_cast<int>(::syscall(SYS_pidfd_open, command->pid_, 0)));
@@ -67,9 +74,10 @@ ProbeCommand::~ProbeCommand() {
 
 void ProbeCommand::take_output() {
   std::array<char, 4096> buffer{};
-  while (true) {
+  while (output_.valid()) {
     const ssize_t got = ::read(output_.get(), buffer.data(), buffer.size());
     if (got < 0 && errno == EINTR) continue;
+    if (got == 0) output_.reset();
     if (got <= 0) return;
     const std::size_t room = kMostOutput - std::min(kMostOutput, text_.size());
     text_.append(buffer.data(), std::min(room, static_cast<std::size_t>(got)));

@@ -16,15 +16,17 @@ namespace chaos {
 
 class ProbeCommand {
  public:
-  /// In a process group of its own, with /dev/null as input, its output caught (64 KiB of it), nothing else open.
-  static Result<std::unique_ptr<ProbeCommand>> start(const std::vector<std::string>& argv);
+  /// In a process group of its own, with /dev/null as input; its output is caught (64 KiB of it) or goes to /dev/null;
+  /// nothing else is open.
+  static Result<std::unique_ptr<ProbeCommand>> start(const std::vector<std::string>& argv, bool catch_output);
   /// Kills it, with its group, if it still runs.
   ~ProbeCommand();
   ProbeCommand(const ProbeCommand&) = delete;
   ProbeCommand& operator=(const ProbeCommand&) = delete;
 
-  /// Readable when it has ended (pidfd), or has written something.
+  /// Readable when it has ended (pidfd).
   [[nodiscard]] int end_fd() const { return pidfd_.get(); }
+  /// Readable when it has written something, which poll() takes, or it would wait for room; -1 when it is through.
   [[nodiscard]] int output_fd() const { return output_.get(); }
   /// Takes what it has written. Empty while it runs; then "" if it ended with status 0, else how it ended.
   [[nodiscard]] std::optional<std::string> poll();

@@ -120,7 +120,7 @@ void Prober::Engine::start(Slot& slot) {
   if (task.type == "unit") return finish(slot, of_unit(task.where));
   if (task.type == "file") return finish(slot, of_file(task.where));
   if (task.type != "command") return start_transfer(slot);
-  auto command = ProbeCommand::start(task.command);
+  auto command = ProbeCommand::start(task.command, !task.is_health);
   if (!command) return finish(slot, {.problem = command.error().message, .took = {}, .round_trip = {}, .number = {}});
   slot.running->command = std::move(*command);
 }
@@ -202,8 +202,10 @@ void Prober::Engine::wait(milliseconds limit) {
   std::vector<curl_waitfd> extra;
   for (const Slot& slot : slots_) {
     if (!slot.running || !slot.running->command) continue;
-    // Not its output: at the end of that it would be readable for ever, and what fits a pipe waits there.
     extra.push_back({slot.running->command->end_fd(), CURL_WAIT_POLLIN, 0});
+    if (const int output = slot.running->command->output_fd(); output >= 0) {
+      extra.push_back({output, CURL_WAIT_POLLIN, 0});
+    }
   }
   curl_->multi_poll(multi_, extra.data(), static_cast<unsigned>(extra.size()), static_cast<int>(limit.count()),
                     nullptr);

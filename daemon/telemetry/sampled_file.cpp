@@ -17,7 +17,8 @@ bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n'; }
 
 Result<std::string_view> SampledFile::read(std::string& into) {
   if (!fd_.valid()) {
-    fd_.reset(::open(path_.c_str(), O_RDONLY | O_CLOEXEC));
+    // One that somebody configured may be a FIFO: opening that waits for a writer, reading it so fails.
+    fd_.reset(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
     if (!fd_.valid() && errno == ENOENT) return fail(Errc::kNotFound, path_.string() + " does not exist");
     if (!fd_.valid()) return fail_errno("open " + path_.string());
   }
