@@ -11,6 +11,7 @@
 #include "kernel/features.h"
 #include "load/worker.h"
 #include "safety/guardian.h"
+#include "telemetry/probe_process.h"
 #include "version.h"
 
 namespace {
@@ -78,6 +79,7 @@ int run(const Options& options) {
 int main(int argc, char** argv) {
   if (argc > 1 && std::string_view(argv[1]) == chaos::kGuardianVerb) return chaos::run_guardian(argc, argv);
   if (argc > 1 && std::string_view(argv[1]) == chaos::kLoadWorkerVerb) return chaos::run_load_worker(argc, argv);
+  if (argc > 1 && std::string_view(argv[1]) == chaos::kProbeVerb) return chaos::run_probe_process(argc, argv);
   Options options;
   CLI::App app{"chaosd: host-level fault injection and telemetry daemon. Stays in the foreground."};
   add_options(app, options);

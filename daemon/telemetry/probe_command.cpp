@@ -3,41 +3,22 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <cerrno>
+#include <utility>
+
+#include "base/spawn.h"
+#include "telemetry/probe_process.h"
 
 namespace chaos {
 namespace {
 
 constexpr std::size_t kMostOutput = 64 * 1024;
-constexpr int kCannotRun = 127;  // as a shell says it
-
-/// What the child does until its program runs: system calls only.
-[[noreturn]] void become(char* const* argv, int null, int output, pid_t parent) {
-  ::setpgid(0, 0);
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (::getppid() != parent) ::_exit(kCannotRun);  // it died before that
-  // What chaosd has for itself is not the command's: its priority, and its place behind all others for the OOM killer.
-  ::setpriority(PRIO_PROCESS, 0, 0);
-  if (const int score = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC); score >= 0) {
-    (void)!::write(score, "0", 1);
-    ::close(score);
-  }
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  ::signal(SIGPIPE, SIG_DFL);
-  ::dup2(null, STDIN_FILENO);
-  ::dup2(output, STDOUT_FILENO);
-  ::dup2(null, STDERR_FILENO);
-  ::execvp(argv[0], argv);
-  ::_exit(kCannotRun);
-}
 
 }  // namespace
 
@@ -49,17 +30,13 @@ Result<std::unique_ptr<ProbeCommand>> ProbeCommand::start(const std::vector<std:
   const UniqueFd child_output(ends[1]);
   ::fcntl(child_output.get(), F_SETFL, 0);
   const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
-  if (!null.valid()) return fail_errno("open /dev/null");
-  std::vector<char*> arguments;
-  for (const std::string& argument : argv) arguments.push_back(const_cast<char*>(argument.c_str()));
-  arguments.push_back(nullptr);
-  const pid_t parent = ::getpid();
-  command->pid_ = ::fork();
-  if (command->pid_ == 0) {
-    become(arguments.data(), null.get(), catch_output ? child_output.get() : null.get(), parent);
-  }
-  if (command->pid_ < 0) return fail_errno("fork for " + argv.front());
-  ::setpgid(command->pid_, command->pid_);
+  const UniqueFd chaosd(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
+  if (!null.valid() || !chaosd.valid()) return fail_errno("set up " + argv.front());
+  std::vector<std::string> words{"chaosd-probe", kProbeVerb};
+  words.insert(words.end(), argv.begin(), argv.end());
+  const auto pid = spawn_self(std::move(words), {chaosd.get(), catch_output ? child_output.get() : null.get()});
+  if (!pid) return std::unexpected(pid.error());
+  command->pid_ = *pid;
   command->pidfd_.reset(static_cast<int>(::syscall(SYS_pidfd_open, command->pid_, 0)));
   if (!command->pidfd_.valid()) return fail_errno("pidfd_open");
   return command;
@@ -68,7 +45,7 @@ Result<std::unique_ptr<ProbeCommand>> ProbeCommand::start(const std::vector<std:
 ProbeCommand::~ProbeCommand() {
   if (pid_ <= 0) return;
   ::kill(-pid_, SIGKILL);
-  ::kill(pid_, SIGKILL);
+  ::kill(pid_, SIGKILL);  // which may not lead its group yet
   ::waitpid(pid_, nullptr, 0);
 }
 

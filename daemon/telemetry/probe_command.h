@@ -1,5 +1,5 @@
-// ProbeCommand: one run of a program, without a shell. Owned by a process: it dies with the thread that started it, and
-// with this object. The probe thread.
+// ProbeCommand: one run of a program, without a shell, in a process that ends with all that it started when chaosd dies
+// (probe_process.h), or with this object. The probe thread.
 #pragma once
 
 #include <sys/types.h>

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <fstream>
 #include <set>
+#include <sstream>
 
 #include "base/clock.h"
 #include "support/child.h"
@@ -207,6 +208,22 @@ json health_of(const Daemon& daemon, const std::string& service) {
   return json::object();
 }
 
+/// Processes of a group, without those that have ended and wait to be reaped.
+std::size_t members_of(pid_t group) {
+  std::size_t count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    std::ifstream file(entry.path() / "stat");
+    std::string text;
+    if (!std::getline(file, text)) continue;
+    std::istringstream rest(text.substr(text.rfind(')') + 1));
+    char state = 0;
+    pid_t parent = 0;
+    pid_t its_group = 0;
+    if (rest >> state >> parent >> its_group && its_group == group && state != 'Z') ++count;
+  }
+  return count;
+}
+
 TEST(Telemetry, HealthOfServicesFollowsTheWorld) {
   CHAOS_NEEDS_ROOT();
   Listener listener;
@@ -256,20 +273,17 @@ TEST(Telemetry, HealthOfServicesFollowsTheWorld) {
   std::ofstream(flag) << "18\n";
   EXPECT_TRUE(eventually([&] { return state("job") == "healthy"; }));
 
-  // A command dies with the daemon, whatever it does.
+  // A command dies with the daemon, whatever it does, and what it has started as well.
+  pid_t group = -1;
   ASSERT_TRUE(eventually([&] {
     pid_t pid = 0;
     std::ifstream(pid_file) >> pid;
-    return pid > 0 && std::filesystem::exists("/proc/" + std::to_string(pid));
+    group = pid > 0 ? ::getpgid(pid) : -1;
+    return group > 0 && members_of(group) >= 3;  // who watches it, the shell, its sleep
   }));
+  ASSERT_NE(group, ::getpgrp());
   daemon.signal(SIGKILL);
-  EXPECT_TRUE(eventually([&] {
-    pid_t pid = 0;
-    std::ifstream(pid_file) >> pid;
-    std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
-    std::string number, comm, letter;
-    return !(stat >> number >> comm >> letter) || letter == "Z";
-  }));
+  EXPECT_TRUE(eventually([&] { return members_of(group) == 0; })) << members_of(group) << " are left";
 }
 
 }  // namespace
