@@ -27,7 +27,7 @@ usage() {
   cat <<'END'
 usage: pipeline.sh COMMAND
 
-  up                  make the hosts and start their services
+  up                  make the hosts and start their services (what a dead demo has left is removed first)
   down                end everything named chaosdemo and remove it
   status              what runs, and how many lines wait in the queue
   generate RATE       send RATE numbered lines per second until ended (account in build/demo/sent.log)
@@ -80,6 +80,31 @@ remains() {
   ((${#found[@]} == 0)) || printf '%s; ' "${found[@]}"
 }
 
+# Whether a process lives in what remains: in a cgroup of the v2 tree, or of the controller's v1 hierarchy.
+inhabited() {
+  local cgroup
+  if grep -qs '^populated 1' "$(cgroup_root)/chaosdemo/cgroup.events"; then return 0; fi
+  cgroup=$(limited_by cpu)
+  [[ -n $cgroup && -e $cgroup ]] && grep -qrs --include=cgroup.procs . "$cgroup"
+}
+
+# From here on this shell is the only one that makes the pipeline or removes it. The lock is on a directory that is
+# there anyway, so that it leaves nothing; what outlives this shell has to be started without it (9<&-).
+alone() {
+  exec 9</run
+  flock -w 60 9 || die 'another pipeline.sh up or down has been at work for 60 s; wait for its end'
+}
+
+# A demo that was killed takes nothing down. Where no process lives any more this is done now; what lives is left alone.
+clear_remains() {
+  local present
+  present=$(remains)
+  [[ -n $present ]] || return 0
+  if inhabited; then die "already here: ${present%; } (remove it with: $0 down)"; fi
+  printf 'pipeline.sh: removing what a demo that was killed has left: %s\n' "${present%; }"
+  tear_down || die "remove it with: $0 down"
+}
+
 # exec_on HOST CMD...: replaces this shell by CMD in the host's namespace and cgroup. nsenter rather than `ip netns
 # exec`: the latter gives the command a mount namespace of its own.
 exec_on() {
@@ -109,7 +134,7 @@ supervise() {
 }
 
 start() {
-  setsid "$0" supervise "$@" >>"$data/$1.out" 2>&1 </dev/null &
+  setsid "$0" supervise "$@" >>"$data/$1.out" 2>&1 </dev/null 9<&- &
 }
 
 # The consumer: takes lines off the list as they come, at most 256 a call, and hands them to rsyslog over TCP.
@@ -167,16 +192,16 @@ wait_until() {
 }
 
 up() {
-  local host present tool
-  present=$(remains)
-  [[ -z $present ]] || die "already here: ${present%; } (remove it with: $0 down)"
+  local host tool
   for tool in ip ss nsenter rsyslogd redis-server redis-cli; do
     command -v "$tool" >/dev/null || die "$tool is missing (./setup.sh packages demo installs it)"
   done
   [[ -x $bin/pipeline-loggen ]] || die "$bin/pipeline-loggen is missing (./setup.sh build makes it)"
+  alone
+  clear_remains
 
   # Half a pipeline is none.
-  trap down EXIT
+  trap tear_down EXIT
   mkdir -p "$data"
   rm -f "$data"/*.log "$data"/*.out
   mkdir -m 700 "$run"
@@ -210,6 +235,11 @@ empties() {
 }
 
 down() {
+  alone
+  tear_down
+}
+
+tear_down() {
   local cgroup host status=0
   cgroup=$(cgroup_root)/chaosdemo
   if [[ -e $cgroup ]]; then
