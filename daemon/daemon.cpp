@@ -273,9 +273,27 @@ Status Daemon::open_api() {
 
 Status Daemon::open_metrics(const Metrics& metrics) {
   if (metrics.listen == metrics_address_) return {};
+  auto fresh = serve_metrics(metrics.listen);
+  if (!fresh && fresh.error().code == Errc::kRefused && metrics_server_) {
+    // It may be its own old listener that is in the way: the same port of every address.
+    metrics_server_.reset();
+    fresh = serve_metrics(metrics.listen);
+    if (!fresh) {
+      auto again = serve_metrics(metrics_address_);
+      if (again) metrics_server_ = std::move(*again);
+      if (!again) spdlog::error("metrics.listen: {} is no longer served: {}", metrics_address_, again.error().message);
+    }
+  }
+  if (!fresh) return std::unexpected(fresh.error());
+  metrics_server_ = std::move(*fresh);
+  metrics_address_ = metrics.listen;
+  return {};
+}
+
+Result<std::unique_ptr<HttpServer>> Daemon::serve_metrics(const std::string& address) {
   std::unique_ptr<HttpServer> fresh;
-  if (!metrics.listen.empty()) {
-    auto socket = listen_on_tcp(metrics.listen);
+  if (!address.empty()) {
+    auto socket = listen_on_tcp(address);
     if (!socket) return std::unexpected(socket.error());
     HttpLimits limits = limits_of(config_.config.api);
     limits.clients = kScrapers;
@@ -285,11 +303,11 @@ Status Daemon::open_metrics(const Metrics& metrics) {
     });
     if (!server) return std::unexpected(server.error());
     fresh = std::move(*server);
-    if (Status status = fresh->listen_for_anyone(std::move(*socket), metrics.listen); !status) return status;
+    if (Status status = fresh->listen_for_anyone(std::move(*socket), address); !status) {
+      return std::unexpected(status.error());
+    }
   }
-  metrics_server_ = std::move(fresh);
-  metrics_address_ = metrics.listen;
-  return {};
+  return fresh;
 }
 
 Result<int> Daemon::run() {

@@ -65,6 +65,8 @@ class Daemon {
   Status bind_signals();
   Status open_api();
   Status open_metrics(const Metrics& metrics);
+  /// Nothing for an empty address.
+  Result<std::unique_ptr<HttpServer>> serve_metrics(const std::string& address);
   [[nodiscard]] Backend make_backend();
   void bind_scenarios(Backend& backend);
   void bind_host(Backend& backend);

@@ -13,13 +13,17 @@ Result<UniqueFd> listen_on_tcp(const std::string& address) {
   if (colon == std::string::npos) return fail(Errc::kInvalid, "\"" + address + "\" has no port");
   std::string host = address.substr(0, colon);
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  if (host == "localhost") host = "127.0.0.1";
   addrinfo wanted{};
-  wanted.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  wanted.ai_flags = AI_PASSIVE | AI_NUMERICSERV | AI_NUMERICHOST;
   wanted.ai_socktype = SOCK_STREAM;
   addrinfo* raw = nullptr;
   const int code =
       ::getaddrinfo(host.empty() ? nullptr : host.c_str(), address.substr(colon + 1).c_str(), &wanted, &raw);
-  if (code != 0) return fail(Errc::kInvalid, address + ": " + ::gai_strerror(code));
+  if (code != 0) {
+    return fail(Errc::kInvalid, address + ": " + ::gai_strerror(code), {},
+                "an IP address, localhost or nothing, and a port", "write 127.0.0.1:PORT or [::1]:PORT");
+  }
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> found(raw, ::freeaddrinfo);
   UniqueFd fd(::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd.valid()) return fail_errno("socket for " + address);

@@ -1,4 +1,4 @@
-// A listening TCP socket, for what is served without a login: /metrics. Any thread; blocks while it resolves a name.
+// A listening TCP socket, for what is served without a login: /metrics. Any thread.
 #pragma once
 
 #include <string>

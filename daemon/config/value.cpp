@@ -55,7 +55,7 @@ TypeText text_of(ValueType type) {
     case kAddress:
       return {"host and port", "HOST:PORT (127.0.0.1:6379, [::1]:6379)"};
     case kListen:
-      return {"address or off", "ADDRESS:PORT (127.0.0.1:9750) or off"};
+      return {"address or off", "IP-ADDRESS:PORT (127.0.0.1:9750, [::1]:9750), localhost:PORT or off"};
     case kUrl:
       return {"URL", "a URL that starts with http:// or https://"};
     case kGroup:
@@ -173,7 +173,7 @@ bool has_form(ValueType type, std::string_view text) {
     case kAddress:
       return is_host_port(text);
     case kListen:
-      return text == "off" || is_host_port(text);
+      return text == "off" || is_listen_address(text);
     case kUrl:
       return is_http_url(text);
     case kGroup:

@@ -137,6 +137,11 @@ bool is_host_port(std::string_view text) {
          std::ranges::all_of(host, [](char c) { return is_alnum(c) || c == '-' || c == '.' || c == '_'; });
 }
 
+bool is_listen_address(std::string_view text) {
+  const std::string_view host = text.substr(0, text.rfind(':'));
+  return is_host_port(text) && (host == "localhost" || host.starts_with('[') || (is_cidr(host) && !host.contains('/')));
+}
+
 bool is_http_url(std::string_view text) {
   const std::size_t scheme = text.starts_with("http://") ? 7 : text.starts_with("https://") ? 8 : 0;
   if (scheme == 0 || text.size() == scheme || text[scheme] == '/') return false;

@@ -18,6 +18,8 @@ namespace chaos {
 [[nodiscard]] std::optional<PortRange> parse_port_range(std::string_view text);
 /// "redis:6379", "127.0.0.1:80", "[::1]:80".
 [[nodiscard]] bool is_host_port(std::string_view text);
+/// "127.0.0.1:80", "[::1]:80", "localhost:80": no name that would have to be looked up.
+[[nodiscard]] bool is_listen_address(std::string_view text);
 [[nodiscard]] bool is_http_url(std::string_view text);
 /// As groupadd(8) accepts names.
 [[nodiscard]] bool is_group_name(std::string_view text);

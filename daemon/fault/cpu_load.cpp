@@ -4,7 +4,9 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <optional>
 #include <set>
+#include <system_error>
 
 #include "fault/cgroup_limits.h"
 #include "kernel/controlled_cgroups.h"
@@ -46,12 +48,11 @@ Result<std::vector<unsigned>> online_cpus(const std::string& wanted) {
   return parse_cpus(wanted.empty() ? trimmed(*online) : wanted, trimmed(*online));
 }
 
-/// How many CPUs' time the cgroup may use, of so many.
-double allowed_in(const ControlledCgroups& found, const fs::path& directory, std::size_t cpus) {
-  const auto most = static_cast<double>(cpus);
+/// How many CPUs' time the limit of this very cgroup leaves it; nothing where it has none.
+std::optional<double> quota_of(bool v2, const fs::path& directory) {
   std::string quota;
   std::string period;
-  if (found.v2) {
+  if (v2) {
     const std::string text = trimmed(proc::read_record(directory / kTime.v2_file).value_or(""));
     const std::size_t blank = std::min(text.find(' '), text.size());
     quota = text.substr(0, blank);
@@ -62,9 +63,22 @@ double allowed_in(const ControlledCgroups& found, const fs::path& directory, std
   }
   const auto quota_us = parse_unsigned(quota);
   const auto period_us = parse_unsigned(period);
-  if (!quota_us || !period_us || *period_us == 0) return most;
-  return std::min(most, static_cast<double>(*quota_us) / static_cast<double>(*period_us));
+  if (!quota_us || !period_us || *period_us == 0) return std::nullopt;
+  return static_cast<double>(*quota_us) / static_cast<double>(*period_us);
 }
+
+}  // namespace
+
+double allowed_cpus(bool v2, const fs::path& directory, std::size_t cpus) {
+  auto least = static_cast<double>(cpus);
+  std::error_code error;
+  for (fs::path at = directory; fs::exists(at / "cgroup.procs", error); at = at.parent_path()) {
+    if (const auto quota = quota_of(v2, at)) least = std::min(least, *quota);
+  }
+  return least;
+}
+
+namespace {
 
 struct Wanted {
   double level = 0;
@@ -110,7 +124,7 @@ Result<std::vector<LoadOrder>> orders_inside(const Wanted& wanted, const Process
     if (apart) order.cgroups.push_back(time->directories.front());
     const fs::path limit = apart ? time->directories.front() : directory;
     const double allowed =
-        time ? allowed_in(*time, limit, wanted.numbers.size()) : static_cast<double>(wanted.numbers.size());
+        time ? allowed_cpus(time->v2, limit, wanted.numbers.size()) : static_cast<double>(wanted.numbers.size());
     order.arguments.push_back(
         fmt::format("usage={}", (directory / (use->v2 ? kUse.v2_file : "cpuacct.usage")).string()));
     order.arguments.push_back(fmt::format("allowed={}", allowed));

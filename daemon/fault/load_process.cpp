@@ -63,6 +63,7 @@ Result<std::unique_ptr<LoadProcess>> LoadProcess::start(const LoadGround& ground
     // Not reaped yet, so the number is still its own.
     const auto error = fail_errno("open a pidfd of a load worker");
     ::kill(*pid, SIGKILL);
+    (void)::waitpid(*pid, nullptr, 0);
     return error;
   }
   if (Status status = process->prepare(order); !status) return std::unexpected(status.error());

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 
 #include "base/contains.h"
@@ -17,11 +18,12 @@ constexpr std::chrono::seconds kFoundAgainWithin{10};
 
 }  // namespace
 
-Result<std::unique_ptr<LoadWorkers>> LoadWorkers::create(const LoadGround& ground, const ProcessReach& reach,
-                                                         Find find) {
+Result<std::unique_ptr<LoadWorkers>> LoadWorkers::create(const LoadGround& ground, const ProcessReach& reach, Find find,
+                                                         bool shadow) {
   std::unique_ptr<LoadWorkers> made(new LoadWorkers(ground, std::move(find)));
   const auto orders = made->find_(reach);
   if (!orders) return std::unexpected(orders.error());
+  if (shadow) return made;
   for (const LoadOrder& order : *orders) {
     if (Status status = made->add(order, reach); !status) return std::unexpected(status.error());
   }
@@ -107,7 +109,10 @@ std::filesystem::path place_for_worker(const std::filesystem::path& directory, c
   if (!tree || !where) return directory;
   const std::string path = cgroup2_of(*where);
   if (path.size() < 2) return directory;
-  return tree->mount_point() / path.substr(1);
+  std::filesystem::path of_main = tree->mount_point() / path.substr(1);
+  // It may have moved elsewhere meanwhile: that is not the target's.
+  const auto [end, unused] = std::ranges::mismatch(directory, of_main);
+  return end == directory.end() ? of_main : directory;
 }
 
 }  // namespace chaos

@@ -20,8 +20,10 @@ class LoadWorkers final : public HostChange {
  public:
   /// The orders for where the target is now; `reach` is empty for the host. Errors: kRefused, kUnsupported, kNotFound.
   using Find = std::function<Result<std::vector<LoadOrder>>(const ProcessReach& reach)>;
-  /// The workers are there and do nothing yet. `ground` must outlive it. Errors: as `find` and LoadProcess::start.
-  static Result<std::unique_ptr<LoadWorkers>> create(const LoadGround& ground, const ProcessReach& reach, Find find);
+  /// The workers are there and do nothing yet; in shadow mode none is made. `ground` must outlive it. Errors: as `find`
+  /// and LoadProcess::start.
+  static Result<std::unique_ptr<LoadWorkers>> create(const LoadGround& ground, const ProcessReach& reach, Find find,
+                                                     bool shadow);
 
   void ends_at(std::chrono::nanoseconds boottime) override { until_ = boottime; }
   Status apply() override;

@@ -234,7 +234,8 @@ Result<std::unique_ptr<HostChange>> change_of(const Plan& plan, const Mechanisms
   if (const LoadMeans* load = load_of(plan)) {
     auto orders = load->orders(plan);
     if (!orders) return std::unexpected(orders.error());
-    return LoadWorkers::create(mechanisms.loads, plan.reach.processes.value_or(ProcessReach{}), std::move(*orders));
+    return LoadWorkers::create(mechanisms.loads, plan.reach.processes.value_or(ProcessReach{}), std::move(*orders),
+                               plan.request.mode == Mode::kShadow);
   }
   const auto means = means_of(plan.parameters);
   if (!means) return std::unexpected(means.error());

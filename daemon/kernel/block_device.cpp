@@ -10,6 +10,8 @@
 #include <sstream>
 #include <system_error>
 
+#include "kernel/host_path.h"
+
 namespace chaos {
 namespace {
 
@@ -24,9 +26,18 @@ struct Mount {
   std::string source;
 };
 
+Result<struct stat> status_of(const std::string& path) {
+  const auto opened = open_host_path(path);
+  if (!opened) return std::unexpected(opened.error());
+  struct stat status {};
+  if (::fstat(opened->get(), &status) != 0) return fail_errno("look at " + path);
+  return status;
+}
+
 /// Of a line of mountinfo (proc_pid_mountinfo(5)) with this device.
 std::optional<Mount> mount_of(const std::string& numbers) {
-  std::ifstream file("/proc/self/mountinfo");
+  std::ifstream file("/proc/1/mountinfo");
+  if (!file) file.open("/proc/self/mountinfo");
   for (std::string line; std::getline(file, line);) {
     std::istringstream words(line);
     std::string id;
@@ -45,10 +56,9 @@ std::optional<Mount> mount_of(const std::string& numbers) {
 /// The device that file systems with numbers of their own (btrfs) name as their source.
 Result<dev_t> device_behind(const std::string& path, dev_t numbers) {
   const auto mount = mount_of(numbers_of(numbers));
-  struct stat status {};
-  if (mount && mount->type != "overlay" && mount->source.starts_with('/') &&
-      ::stat(mount->source.c_str(), &status) == 0 && S_ISBLK(status.st_mode)) {
-    return status.st_rdev;
+  if (mount && mount->type != "overlay" && mount->source.starts_with('/')) {
+    const auto status = status_of(mount->source);
+    if (status && S_ISBLK(status->st_mode)) return status->st_rdev;
   }
   return fail(
       Errc::kUnsupported,
@@ -59,16 +69,9 @@ Result<dev_t> device_behind(const std::string& path, dev_t numbers) {
 }  // namespace
 
 Result<BlockDevice> disk_of(const std::string& path) {
-  if (!path.starts_with('/')) {
-    return fail(Errc::kInvalid, fmt::format("'{}' is no absolute path", path), kField, "an absolute path",
-                "begin it with /");
-  }
-  struct stat status {};
-  if (::stat(path.c_str(), &status) != 0) {
-    return fail(Errc::kNotFound, fmt::format("{}: {}", path, std::error_code(errno, std::generic_category()).message()),
-                kField, "a path that exists", "see `df`");
-  }
-  Result<dev_t> device = S_ISBLK(status.st_mode) ? status.st_rdev : status.st_dev;
+  const auto status = status_of(path);
+  if (!status) return std::unexpected(status.error());
+  Result<dev_t> device = S_ISBLK(status->st_mode) ? status->st_rdev : status->st_dev;
   if (major(*device) == 0) device = device_behind(path, *device);
   if (!device) return std::unexpected(device.error());
   std::error_code error;

@@ -13,8 +13,8 @@ struct BlockDevice {
 };
 
 /// The whole disk (limits are a disk's, not a partition's) of the file system that `path` is on, or that `path` is the
-/// device file of. Errors: kInvalid (not absolute), kNotFound, kUnsupported (a file system without a device: tmpfs,
-/// overlay, NFS).
+/// device file of; as the host has it (host_path.h). Errors: kInvalid (not absolute), kNotFound, kUnsupported (a file
+/// system without a device: tmpfs, overlay, NFS).
 [[nodiscard]] Result<BlockDevice> disk_of(const std::string& path);
 
 }  // namespace chaos

@@ -17,30 +17,35 @@ namespace {
 constexpr const char* kHostRoot = "/proc/1/root";
 
 /// Below `root`, symbolic links included: one that leads to "/x" leads to the x of that root.
-UniqueFd open_within(int root, const std::string& path) {
+UniqueFd open_within(int root, const std::string& path, int flags) {
   open_how how{};
-  how.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+  how.flags = static_cast<unsigned>(flags);
   how.resolve = RESOLVE_IN_ROOT;
   return UniqueFd(static_cast<int>(::syscall(SYS_openat2, root, path.c_str(), &how, sizeof how)));
 }
 
-}  // namespace
-
-Result<UniqueFd> open_host_directory(const std::string& path) {
+Result<UniqueFd> open_on_host(const std::string& path, int flags, const char* what) {
   constexpr const char* kField = "parameters.path";
   if (!path.starts_with('/')) {
     return fail(Errc::kInvalid, fmt::format("path '{}' is not absolute", path), kField, "an absolute path",
                 "begin it with /");
   }
   const UniqueFd root(::open(kHostRoot, O_PATH | O_DIRECTORY | O_CLOEXEC));
-  UniqueFd directory =
-      root.valid() ? open_within(root.get(), path) : UniqueFd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (directory.valid()) return directory;
+  UniqueFd opened = root.valid() ? open_within(root.get(), path, flags) : UniqueFd(::open(path.c_str(), flags));
+  if (opened.valid()) return opened;
   const int err = errno;
   const auto code = err == ENOENT ? Errc::kNotFound : err == ENOTDIR ? Errc::kInvalid : Errc::kInternal;
-  return fail(code, fmt::format("open directory {}: {}", path, errno_name(err)), kField, "a directory of this host",
-              "name a directory that is there");
+  return fail(code, fmt::format("open {} {}: {}", what, path, errno_name(err)), kField,
+              fmt::format("a {} of this host", what), fmt::format("name a {} that is there", what));
 }
+
+}  // namespace
+
+Result<UniqueFd> open_host_directory(const std::string& path) {
+  return open_on_host(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, "directory");
+}
+
+Result<UniqueFd> open_host_path(const std::string& path) { return open_on_host(path, O_PATH | O_CLOEXEC, "path"); }
 
 Result<FileSystemSpace> space_of(int fd) {
   struct statvfs space {};

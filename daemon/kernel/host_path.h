@@ -1,6 +1,6 @@
-// Directories as this host has them, whatever mounts of its own chaosd runs with (a unit's ProtectSystem= makes the
-// file systems read-only for it, PrivateTmp= gives it another /tmp). Changes nothing; any thread; blocks on the file
-// system. Needs CAP_SYS_PTRACE to see the mounts of PID 1; without it the own ones are used.
+// Files and directories as this host has them, whatever mounts of its own chaosd runs with (a unit's ProtectSystem=
+// makes the file systems read-only for it, PrivateTmp= gives it another /tmp). Changes nothing; any thread; blocks on
+// the file system. Needs CAP_SYS_PTRACE to see the mounts of PID 1; without it the own ones are used.
 #pragma once
 
 #include <sys/types.h>
@@ -16,6 +16,10 @@ namespace chaos {
 /// Absolute, as a process of the host would mean it. Errors: kInvalid (not absolute, no directory), kNotFound; field
 /// `parameters.path`.
 [[nodiscard]] Result<UniqueFd> open_host_directory(const std::string& path);
+
+/// Whatever the path leads to (a file, a directory, a device), opened with O_PATH: to ask about, not to read. Errors
+/// and field as above, but that it need not be a directory.
+[[nodiscard]] Result<UniqueFd> open_host_path(const std::string& path);
 
 /// How full a file system is, as df(1) has it: what is reserved for root counts neither as used nor as there.
 struct FileSystemSpace {

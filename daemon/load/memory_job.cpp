@@ -183,7 +183,7 @@ Result<std::unique_ptr<LoadJob>> make_memory_job(const JobArguments& arguments) 
     if (!*value) return std::unexpected(value->error());
   }
   if (!pool) return std::unexpected(pool.error());
-  auto job = std::make_unique<MemoryJob>(pools_around(*pool), *level, *floor, *rate);
+  auto job = std::make_unique<MemoryJob>(MemoryPool::around(*pool), *level, *floor, *rate);
   if (Status status = job->look(); !status) return std::unexpected(status.error());
   return job;
 }

@@ -111,14 +111,13 @@ Result<MemoryState> MemoryPool::read() const {
   return of_v1(place_);
 }
 
-std::vector<MemoryPool> pools_around(const MemoryPool& pool) {
+std::vector<MemoryPool> MemoryPool::around(const MemoryPool& pool) {
   std::vector<MemoryPool> pools{pool};
-  if (pool.name().starts_with("host")) return pools;
-  if (pool.name().starts_with("v2")) {
-    for (fs::path above = pool.place().parent_path(); above.has_relative_path(); above = above.parent_path()) {
-      const MemoryPool next(MemoryPool::Of::kCgroupV2, above);
-      if (next.read()) pools.push_back(next);
-    }
+  if (pool.of_ == MemoryPool::Of::kHost) return pools;
+  // What siblings use counts there as well.
+  for (fs::path above = pool.place().parent_path(); above.has_relative_path(); above = above.parent_path()) {
+    const MemoryPool next(pool.of_, above);
+    if (next.read()) pools.push_back(next);
   }
   pools.emplace_back(MemoryPool::Of::kHost, "/proc");
   return pools;

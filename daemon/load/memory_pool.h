@@ -33,12 +33,12 @@ class MemoryPool {
   /// Errors: kInternal, kUnsupported (a cgroup without a limit).
   [[nodiscard]] Result<MemoryState> read() const;
 
+  /// The pool first, then those in which it lies: the cgroups above it that have a limit, and the host.
+  [[nodiscard]] static std::vector<MemoryPool> around(const MemoryPool& pool);
+
  private:
   Of of_;
   std::filesystem::path place_;
 };
-
-/// The pool first, then those in which it lies: the cgroups above it that have a limit, and the host.
-[[nodiscard]] std::vector<MemoryPool> pools_around(const MemoryPool& pool);
 
 }  // namespace chaos

@@ -5,10 +5,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <fstream>
+#include <limits>
+#include <optional>
 #include <set>
 #include <sstream>
+#include <thread>
 
 #include "base/clock.h"
 #include "support/child.h"
@@ -43,23 +47,62 @@ json metrics_after(const Daemon& daemon, WallTime since, const std::string& patt
 
 Labels labels_of(const json& series) { return series.at("labels").get<Labels>(); }
 
+/// What an outside reader sees from the first reading to the last: a level may move meanwhile and back.
+class OutsideRange {
+ public:
+  OutsideRange(const OutsideReader& reader, Labels labels)
+      : reader_(reader), labels_(std::move(labels)), thread_([this](const std::stop_token& stop) {
+          do look();
+          while (!stop.stop_requested());
+        }) {
+    first_.wait(false);
+  }
+  /// After another reading; nothing if one of them found none.
+  std::optional<std::pair<double, double>> close() {
+    thread_.request_stop();
+    thread_.join();
+    look();
+    return complete_ ? std::optional(std::pair(least_, most_)) : std::nullopt;
+  }
+
+ private:
+  void look() {
+    if (const auto value = reader_.read(labels_)) {
+      least_ = std::min(least_, *value);
+      most_ = std::max(most_, *value);
+    } else {
+      complete_ = false;
+    }
+    first_.test_and_set();
+    first_.notify_all();
+  }
+  const OutsideReader& reader_;
+  const Labels labels_;
+  double least_ = std::numeric_limits<double>::infinity();
+  double most_ = -std::numeric_limits<double>::infinity();
+  bool complete_ = true;
+  std::atomic_flag first_;
+  std::jthread thread_;
+};
+
 /// Empty if the daemon's value lies between two readings around it.
 std::string mismatch(const Daemon& daemon, const json& series, const OutsideReader& reader) {
   const std::string name = series.at("name");
   const Labels labels = labels_of(series);
-  const auto before = reader.read(labels);
+  OutsideRange outside(reader, labels);
   const json all = metrics_after(daemon, system_clock().wall() + std::chrono::milliseconds(1), name);
-  const auto after = reader.read(labels);
+  const auto range = outside.close();
   const auto same = std::ranges::find_if(
       all, [&](const json& one) { return one.at("name") == name && one.at("labels") == series.at("labels"); });
-  if (same == all.end()) return before && after ? "is not shown any more" : "";
-  if (!before || !after) return "has no outside reading";
+  if (same == all.end()) return range ? "is not shown any more" : "";
+  if (!range) return "has no outside reading";
   const double value = same->at("value");
   constexpr double kRounding = 1e-6;
-  const double least = std::min(*before, *after) - reader.slack - kRounding;
-  const double most = std::max(*before, *after) + reader.slack + kRounding;
+  const double least = range->first - reader.slack - kRounding;
+  const double most = range->second + reader.slack + kRounding;
   if (value >= least && value <= most) return {};
-  return std::to_string(value) + " is not within " + std::to_string(*before) + " and " + std::to_string(*after);
+  return std::to_string(value) + " is not within " + std::to_string(range->first) + " and " +
+         std::to_string(range->second);
 }
 
 // Issue 9, "Done when" 1, for what is of the host: each series against an outside reader around it.

@@ -55,7 +55,7 @@ std::vector<std::string> wrong_scalars(ValueType type) {
     case kAddress:
       return {"localhost", "localhost:0", ":80", "::1:80x", "\"[10.0.0.1]:80\""};
     case kListen:
-      return {"on", "9750", "127.0.0.1", "127.0.0.1:99999"};
+      return {"on", "9750", "127.0.0.1", "127.0.0.1:99999", "host.example:9750"};
     case kUrl:
       return {"ftp://x", "http://", "example.com", "http:///x", "\"http://a b\""};
     case kGroup:

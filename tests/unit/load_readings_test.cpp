@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "fault/cpu_load.h"
 #include "load/cpu_use.h"
 #include "load/memory_pool.h"
@@ -45,6 +47,23 @@ TEST(CpuTimes, OfACgroupInBothVersions) {
   ASSERT_TRUE(v1) << v1.error().message;
   EXPECT_EQ(v1->front().used, std::chrono::nanoseconds(7000));
   EXPECT_FALSE(CpuUse::of_cgroup(dir.path() / "gone").read());
+}
+
+TEST(CpuLimits, TheLeastOfACgroupsOwnAndThoseAboveItCounts) {
+  const TempDir dir;
+  for (const char* cgroup : {"a", "a/b", "a/b/c"}) dir.write(std::filesystem::path(cgroup) / "cgroup.procs", "");
+  const auto inner = dir.path() / "a/b/c";
+  EXPECT_DOUBLE_EQ(allowed_cpus(true, inner, 4), 4);
+  dir.write("a/cpu.max", "50000 100000\n");
+  dir.write("a/b/cpu.max", "max 100000\n");
+  dir.write("a/b/c/cpu.max", "200000 100000\n");
+  EXPECT_DOUBLE_EQ(allowed_cpus(true, inner, 4), 0.5);
+  EXPECT_DOUBLE_EQ(allowed_cpus(true, inner, 4), allowed_cpus(true, dir.path() / "a", 4));
+  dir.write("a/b/cpu.cfs_quota_us", "30000\n");
+  dir.write("a/b/cpu.cfs_period_us", "100000\n");
+  dir.write("a/b/c/cpu.cfs_quota_us", "-1\n");
+  dir.write("a/b/c/cpu.cfs_period_us", "100000\n");
+  EXPECT_DOUBLE_EQ(allowed_cpus(false, inner, 4), 0.3);
 }
 
 TEST(CpuLists, AreNumbersAndRangesOfThoseOnline) {
@@ -119,11 +138,25 @@ TEST(MemoryPools, ThoseAroundOneCountAsWell) {
     dir.write(place / "memory.stat", "");
   }
   std::vector<std::string> names;
-  for (const MemoryPool& pool : pools_around(MemoryPool(MemoryPool::Of::kCgroupV2, dir.path() / "a/b/c"))) {
+  for (const MemoryPool& pool : MemoryPool::around(MemoryPool(MemoryPool::Of::kCgroupV2, dir.path() / "a/b/c"))) {
     names.push_back(pool.name());
   }
   EXPECT_THAT(names,
               ElementsAre("v2:" + (dir.path() / "a/b/c").string(), "v2:" + (dir.path() / "a").string(), "host:/proc"));
+}
+
+TEST(MemoryPools, WhatSiblingsUseUnderAV1ParentsLimitCounts) {
+  const TempDir dir;
+  dir.write("a/memory.usage_in_bytes", "900\n");
+  dir.write("a/b/memory.usage_in_bytes", "100\n");
+  for (const char* cgroup : {"a", "a/b"}) {
+    dir.write(std::filesystem::path(cgroup) / "memory.stat", "hierarchical_memory_limit 1000\n");
+  }
+  const auto pools = MemoryPool::around(MemoryPool(MemoryPool::Of::kCgroupV1, dir.path() / "a/b"));
+  ASSERT_EQ(pools.size(), 3U);
+  EXPECT_DOUBLE_EQ(pools[0].read()->available, 900);
+  EXPECT_DOUBLE_EQ(pools[1].read()->available, 100);
+  EXPECT_EQ(pools[2].name(), "host:/proc");
 }
 
 }  // namespace
