@@ -3,26 +3,78 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/magic.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
-#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <array>
+#include <climits>
 #include <cstring>
+#include <list>
+#include <sstream>
 
 namespace chaos {
 namespace {
 
 constexpr const char* kHostRoot = "/proc/1/root";
 
-/// Below `root`, symbolic links included: one that leads to "/x" leads to the x of that root.
-UniqueFd open_within(int root, const std::string& path, int flags) {
-  open_how how{};
-  how.flags = static_cast<unsigned>(flags);
-  how.resolve = RESOLVE_IN_ROOT;
-  return UniqueFd(static_cast<int>(::syscall(SYS_openat2, root, path.c_str(), &how, sizeof how)));
+/// As the kernel's own limit (path_resolution(7)).
+constexpr int kMostLinks = 40;
+
+/// What is between the slashes, in front of what is there.
+void put_before(std::list<std::string>& names, const std::string& path) {
+  std::istringstream text(path);
+  std::list<std::string> found;
+  for (std::string name; std::getline(text, name, '/');) {
+    if (!name.empty() && name != ".") found.push_back(name);
+  }
+  names.splice(names.begin(), found);
 }
+
+bool is_same(int one, int other) {
+  struct stat first {};
+  struct stat second {};
+  return ::fstat(one, &first) == 0 && ::fstat(other, &second) == 0 && first.st_dev == second.st_dev &&
+         first.st_ino == second.st_ino;
+}
+
+/// Where a symbolic link leads; empty if it is none.
+std::string target_of(int fd) {
+  std::array<char, PATH_MAX> text{};
+  const ssize_t size = ::readlinkat(fd, "", text.data(), text.size());
+  return size > 0 ? std::string(text.data(), static_cast<std::size_t>(size)) : std::string();
+}
+
+}  // namespace
+
+UniqueFd open_within(int root, const std::string& path, int flags) {
+  constexpr int kStep = O_PATH | O_NOFOLLOW | O_CLOEXEC;
+  UniqueFd at(::openat(root, ".", kStep));
+  std::list<std::string> names;
+  put_before(names, path);
+  for (int links = 0; at.valid() && !names.empty();) {
+    const std::string name = std::move(names.front());
+    names.pop_front();
+    if (name == ".." && is_same(at.get(), root)) continue;
+    UniqueFd next(::openat(at.get(), name.c_str(), kStep));
+    const std::string target = next.valid() ? target_of(next.get()) : std::string();
+    if (target.empty()) {
+      at = std::move(next);
+      continue;
+    }
+    if (++links > kMostLinks) {
+      errno = ELOOP;
+      return {};
+    }
+    put_before(names, target);
+    if (target.starts_with('/')) at.reset(::openat(root, ".", kStep));
+  }
+  if (!at.valid() || (flags & O_PATH) != 0) return at;
+  return UniqueFd(::openat(at.get(), ".", flags));
+}
+
+namespace {
 
 Result<UniqueFd> open_on_host(const std::string& path, int flags, const char* what) {
   constexpr const char* kField = "parameters.path";

@@ -13,6 +13,11 @@
 
 namespace chaos {
 
+/// Below the directory `root`, symbolic links included: one that leads to "/x" leads to the x of that root, and no ".."
+/// leads out of it. Invalid, with errno set, if it is not there. `flags` as open(2) has them, with O_PATH or
+/// O_DIRECTORY. As openat2(2) with RESOLVE_IN_ROOT, which systemd denies a unit with RestrictSUIDSGID= (ENOSYS).
+[[nodiscard]] UniqueFd open_within(int root, const std::string& path, int flags);
+
 /// Absolute, as a process of the host would mean it. Errors: kInvalid (not absolute, no directory), kNotFound; field
 /// `parameters.path`.
 [[nodiscard]] Result<UniqueFd> open_host_directory(const std::string& path);
