@@ -30,6 +30,11 @@ reads() { [[ $(cat "$1") == "$2" ]]; }
 limit_files() { cat "$1"/{cpu.max,memory.high,pids.max,io.max,cgroup.freeze}; }
 limits_are() { [[ $(limit_files "$1") == "$2" ]]; }
 achieved() { [[ $(chaosctl -o json show "$id" | jq -r ".achieved.$1 // \"\"") =~ $2 ]]; }
+holds() { (($(cat "$1") >= $2)); }
+holds_not() { ! holds "$@"; }
+used_percent() { df --output=pcent "$1" | tail -n 1 | tr -dc '0-9'; }
+uses() { (($(used_percent "$1") >= $2)); }
+uses_not() { ! uses "$@"; }
 soft_limit() { awk '/^Max open files/ { print $4 }' "/proc/$1/limits"; }
 limited_to() { [[ $(soft_limit "$1") == "$2" ]]; }
 
@@ -146,6 +151,19 @@ starts resource_exhaustion --target unit=victim.service -p resource=fds -p mode=
 if limited_to "$main" "$files_before"; then fail 'it may open as many files as before'; fi
 stops
 within 5 limited_to "$main" "$files_before"
+
+step 'memory of a unit and room on the disk are taken, and given back'
+check systemctl set-property --runtime box.service MemoryMax=200M
+starts resource_exhaustion --target unit=box.service -p resource=memory -p mode=pressure -p level=60%
+within 20 holds "$box/memory.current" 110000000
+check systemctl is-active box.service
+stops
+within 5 holds_not "$box/memory.current" 60000000
+used=$(used_percent /var)
+starts resource_exhaustion --target host=localhost -p resource=disk -p mode=fill -p path=/var -p "level=$((used + 4))%"
+within 20 uses /var $((used + 3))
+stops
+within 5 uses_not /var $((used + 3))
 
 step 'what somebody else sets meanwhile stays theirs'
 starts resource_exhaustion --target unit=victim.service -p resource=cpu -p mode=throttle -p level=90%
