@@ -20,7 +20,7 @@ Colour level(TopNumber value, double warn, double bad) {
 /// Anything at all of it is worth a look.
 Colour any(TopNumber value) { return level(value, 1e-9, 1e18); }
 
-std::string rate_text(TopNumber value) { return number_text(value) + "/s"; }
+std::string rate_text(TopNumber value) { return value ? number_text(value) + "/s" : "-"; }
 
 TopNumber share_of(const std::map<std::string, double>& cpu, std::initializer_list<const char*> modes) {
   if (cpu.empty()) return std::nullopt;
@@ -82,9 +82,11 @@ TopLine pressure_line(const TopHost& host, TopPlace place) {
     const TopPressure& pressure = found->second;
     if (first) line.add("waiting");
     first = false;
-    line.field(resource, percent_text(pressure.waiting), level(pressure.waiting, 0.2, 0.5));
+    line.add(" ");
+    line.field_behind(resource, percent_text(pressure.waiting), level(pressure.waiting, 0.2, 0.5));
   }
   line.field("", "stalled");
+  line.add(" ");
   for (const char* resource : {"memory", "io"}) {
     const auto found = host.pressure.find(resource);
     if (found == host.pressure.end()) continue;
@@ -108,8 +110,8 @@ TopLine network_line(const TopHost& host, TopPlace place) {
   if (host.networks.empty()) line.add("     -");
   for (std::size_t i = 0; i < std::min<std::size_t>(host.networks.size(), 2); ++i) {
     const TopDevice& device = host.networks[i];
-    if (i == 0) line.add(device.name, Colour::kDim).add(" ");
-    line.field(i == 0 ? "" : device.name, fmt::format("in {} out {}", bytes_text(device.in), bytes_text(device.out)));
+    if (i > 0) line.add(" ");
+    line.field_behind(device.name, fmt::format("in {} out {}", bytes_text(device.in), bytes_text(device.out)));
   }
   line.field("lost", rate_text(lost), any(lost));
   return line.line();
@@ -121,11 +123,11 @@ TopLine disk_line(const TopHost& host, TopPlace place) {
   if (host.disks.empty()) line.add("     -");
   for (std::size_t i = 0; i < std::min<std::size_t>(host.disks.size(), 2); ++i) {
     const TopDevice& device = host.disks[i];
-    if (i == 0) line.add(device.name, Colour::kDim).add(" ");
-    line.field(i == 0 ? "" : device.name,
-               fmt::format("read {} write {} busy {}", bytes_text(device.in), bytes_text(device.out),
-                           percent_text(device.busy)),
-               level(device.busy, 0.7, 0.95));
+    if (i > 0) line.add(" ");
+    line.field_behind(device.name,
+                      fmt::format("read {} write {} busy {}", bytes_text(device.in), bytes_text(device.out),
+                                  percent_text(device.busy)),
+                      level(device.busy, 0.7, 0.95));
   }
   return line.line();
 }

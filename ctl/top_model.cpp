@@ -46,6 +46,16 @@ std::string requested_of(const Json& scenario) {
   return first + ", " + rest;
 }
 
+/// The values of `parameters` whose names are in `achieved` as well.
+std::string values_of(const Json& parameters, const Json& achieved) {
+  std::string text;
+  if (!achieved.is_object() || !parameters.is_object()) return text;
+  for (const auto& [name, ignored] : achieved.items()) {
+    if (parameters.contains(name)) text += (text.empty() ? "" : ", ") + text_of(parameters, name);
+  }
+  return text;
+}
+
 TopFault fault_of(const Json& scenario, TopRates& rates) {
   TopFault fault;
   const Json& counters = member(scenario, "counters");
@@ -61,7 +71,13 @@ TopFault fault_of(const Json& scenario, TopRates& rates) {
   fault.shadow = text_of(scenario, "mode") == "shadow";
   fault.severity = text_of(scenario, "severity");
   fault.requested = requested_of(scenario);
-  fault.achieved = text_of(member(scenario, "achieved"));
+  const Json& achieved = member(scenario, "achieved");
+  const Json& effective = member(member(scenario, "plan"), "parameters");
+  fault.achieved = text_of(achieved);
+  fault.requested_values = values_of(effective, achieved);
+  fault.achieved_values = fault.requested_values.empty() ? "" : values_of(achieved, effective);
+  if (fault.achieved_values.empty()) fault.achieved_values = fault.achieved;
+  if (fault.requested_values.empty()) fault.requested_values = fault.requested;
   fault.evaluated = number_at(counters, "evaluated");
   fault.matched = number_at(counters, "matched");
   fault.injected = number_at(counters, fault.shadow ? "shadowed" : "injected");

@@ -70,6 +70,8 @@ struct TopFault {
   std::string severity;
   std::string requested;  ///< what `achieved` is to be held against first
   std::string achieved;
+  std::string requested_values;  ///< both without names, and only what is measured: "10%" beside "9.3%"
+  std::string achieved_values;
   std::uint64_t evaluated = 0;
   std::uint64_t matched = 0;
   std::uint64_t injected = 0;

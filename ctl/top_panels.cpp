@@ -56,15 +56,18 @@ std::string count_text(std::uint64_t count, std::size_t width) {
   return width >= 120 ? std::to_string(count) : number_text(static_cast<double>(count));
 }
 
+constexpr std::size_t kNamed = 120;  // narrower, values that are measured stand without their names
+
 TopRow fault_row(const TopFault& fault, bool selected, WallTime now, std::size_t width) {
   std::string state = fault.state;
   if (fault.shadow) state += " shadow";
+  const bool named = width >= kNamed;
   return {{{state, fault_colour(fault)},
            {fault.kind},
            {fault.target},
            {fault.severity.empty() ? "-" : fault.severity},
-           {fault.requested},
-           {fault.achieved},
+           {named ? fault.requested : fault.requested_values},
+           {named ? fault.achieved : fault.achieved_values},
            {count_text(fault.matched, width), fault.active && fault.matched == 0 ? Colour::kYellow : Colour::kNone},
            {count_text(fault.injected, width)},
            {number_text(fault.injected_rate)},
@@ -87,14 +90,18 @@ std::string faults_figures(const TopModel& model) {
   return text;
 }
 
+/// What its probe found; without one, whether it runs.
+bool is_well(const TopService& service) {
+  return service.health.empty() ? service.running : service.health != "unhealthy";
+}
+
 Colour health_colour(const TopService& service) {
-  if (service.health == "unhealthy" || !service.running) return Colour::kRed;
+  if (!is_well(service)) return Colour::kRed;
   return service.health == "healthy" ? Colour::kGreen : Colour::kNone;
 }
 
 std::string services_figures(const TopModel& model) {
-  const auto wrong = std::ranges::count_if(
-      model.services, [](const TopService& one) { return one.health == "unhealthy" || !one.running; });
+  const auto wrong = std::ranges::count_if(model.services, [](const TopService& one) { return !is_well(one); });
   if (model.services.empty()) return "";
   return wrong == 0 ? fmt::format("{}, all well", model.services.size())
                     : fmt::format("{}, {} not well", model.services.size(), wrong);
@@ -112,7 +119,7 @@ std::string drops_figures(const TopDrops& drops) {
 
 std::string milliseconds_text(TopNumber us) {
   if (!us) return "-";
-  return fmt::format("{:.3g}ms", *us / 1000);
+  return fmt::format("{:.3g}", *us / 1000);
 }
 
 TopLine tcp_figures(const TopDrops& drops, TopPlace place) {
@@ -124,9 +131,9 @@ TopLine tcp_figures(const TopDrops& drops, TopPlace place) {
   line.add(fmt::format("{} ({}/s)", count(drops.retransmits), number_text(drops.retransmit_rate)),
            any ? Colour::kYellow : Colour::kNone);
   line.field("SYN", count(drops.syn_retransmits));
-  line.field("resets", fmt::format("{} sent {} received", count(drops.resets_sent), count(drops.resets_received)));
-  line.field("RTT",
-             fmt::format("p50 {} p99 {}", milliseconds_text(drops.rtt_p50_us), milliseconds_text(drops.rtt_p99_us)));
+  line.field("RST out/in", fmt::format("{}/{}", count(drops.resets_sent), count(drops.resets_received)));
+  line.field("RTT p50/p99",
+             fmt::format("{}/{}ms", milliseconds_text(drops.rtt_p50_us), milliseconds_text(drops.rtt_p99_us)));
   if (drops.oom_kills > 0) line.field("OOM kills", count(drops.oom_kills), Colour::kRed);
   return line.line();
 }
@@ -152,8 +159,8 @@ std::vector<TopLine> fault_lines(const TopModel& model, const TopView& view, Top
   }
   return list_lines(std::move(title),
                     {{"STATE", false, 6, 18},
-                     {"KIND", false, 8, 20},
-                     {"TARGET", false, 8, 60},
+                     {"KIND", false, 11, 20},
+                     {"TARGET", false, 16, 60},
                      {"SEV", true, 3, 3, 3},
                      {"REQUESTED", false, 9, 60, 1},
                      {"ACHIEVED", false, 8, 60, 1},
@@ -173,7 +180,7 @@ std::vector<TopLine> service_lines(const TopModel& model, const TopView& view, T
   const std::string& selected = view.selected[static_cast<std::size_t>(TopPanel::kServices)];
   std::vector<TopRow> table;
   for (const TopService* service : sorted_services(model, view)) {
-    const std::string state = service->running ? service->health.empty() ? "running" : service->health : "not running";
+    const std::string state = service->health.empty() ? service->running ? "running" : "not running" : service->health;
     const std::string age =
         service->since ? span_text(std::max(std::chrono::floor<std::chrono::seconds>(model.time - *service->since),
                                             std::chrono::seconds(0)))
@@ -183,7 +190,7 @@ std::vector<TopLine> service_lines(const TopModel& model, const TopView& view, T
                       {age},
                       {service->cpu ? percent_text(service->cpu) : "-"},
                       {bytes_text(service->memory)},
-                      {std::to_string(service->processes)},
+                      {std::to_string(service->processes), service->running ? Colour::kNone : Colour::kYellow},
                       {service->touched_by == 0 ? "" : std::to_string(service->touched_by), Colour::kYellow},
                       {service->reason, Colour::kYellow}},
                      !view.batch && view.focus == TopPanel::kServices && service->name == selected});

@@ -85,6 +85,10 @@ TopLine row_line(const std::vector<TopColumn>& columns, const std::vector<TopSpa
   return line.line();
 }
 
+std::size_t width_of_field(std::string_view label, std::string_view value) {
+  return display_width(label) + display_width(value) + (label.empty() ? 0 : 1);
+}
+
 }  // namespace
 
 TopLineMaker& TopLineMaker::add(std::string_view text, Colour colour) {
@@ -96,15 +100,17 @@ TopLineMaker& TopLineMaker::add(std::string_view text, Colour colour) {
 }
 
 TopLineMaker& TopLineMaker::field(std::string_view label, std::string_view value, Colour colour) {
-  const std::size_t wanted =
-      display_width(label) + display_width(value) + (label.empty() ? 0 : 1) + (used_ > 0 ? 2 : 0);
+  constexpr std::size_t kBetween = 2;
+  const std::size_t blanks = used_ > 0 ? kBetween : 0;
   // Half a number is worse than none.
-  if (wanted > left()) return *this;
-  if (used_ > 0) add("  ");
-  if (!label.empty()) {
-    add(label, Colour::kDim);
-    add(" ");
-  }
+  if (width_of_field(label, value) + blanks > left()) return *this;
+  add(std::string(blanks, ' '));
+  return field_behind(label, value, colour);
+}
+
+TopLineMaker& TopLineMaker::field_behind(std::string_view label, std::string_view value, Colour colour) {
+  if (width_of_field(label, value) > left()) return *this;
+  if (!label.empty()) add(label, Colour::kDim).add(" ");
   return add(value, colour);
 }
 

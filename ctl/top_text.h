@@ -35,6 +35,8 @@ class TopLineMaker {
   TopLineMaker& add(std::string_view text, Colour colour = Colour::kNone);
   /// `label` dim, `value` behind it, two blanks in front unless it is the first.
   TopLineMaker& field(std::string_view label, std::string_view value, Colour colour = Colour::kNone);
+  /// As field, without the blanks in front.
+  TopLineMaker& field_behind(std::string_view label, std::string_view value, Colour colour = Colour::kNone);
   /// Blanks up to `column`.
   TopLineMaker& pad_to(std::size_t column);
   /// Right-aligned at the end of the line, if there is room.

@@ -79,6 +79,9 @@ std::string Tmux::ask(const std::string& variable) const {
   return answer;
 }
 
-std::string Tmux::settings() const { return shell("stty -a -F " + ask("pane_tty")); }
+std::string Tmux::settings() const {
+  const std::string all = shell("stty -a -F " + ask("pane_tty"));
+  return all.substr(all.find('\n') + 1);
+}
 
 }  // namespace chaos::test

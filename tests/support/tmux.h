@@ -40,7 +40,7 @@ class Tmux {
   [[nodiscard]] bool hides(const std::string& text) const;
   /// A variable of tmux's formats: "alternate_on", "cursor_flag", "pane_current_command".
   [[nodiscard]] std::string ask(const std::string& variable) const;
-  /// The terminal's settings as stty(1) prints them, from outside.
+  /// The terminal's settings as stty(1) prints them, from outside; without its first line, which has the size.
   [[nodiscard]] std::string settings() const;
 
  private:

@@ -64,9 +64,10 @@ TEST(Plot, SamplesThatAreFurtherApartThanStepsAreOneLine) {
   std::vector<ctl::PlotPoint> points;
   for (int i = 0; i <= 40; ++i) points.emplace_back(i * 1000, i % 5 == 0 ? std::optional(1.0) : std::nullopt);
   EXPECT_EQ(drawn(points, 10), "⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀");
-  // Now one is.
+  // Now two are.
   points[20].second.reset();
-  EXPECT_EQ(drawn(points, 10), "⣀⣀⣀⣀⠀⠀⢀⣀⣀⣀");
+  points[25].second.reset();
+  EXPECT_EQ(drawn(points, 10), "⣀⣀⣀⣀⠀⠀⠀⣀⣀⣀");
 }
 
 TEST(Plot, ABreakIsSeenWithOrWithoutEmptySteps) {
@@ -97,7 +98,7 @@ TEST(Plot, OlderSamplesMayBeFurtherApart) {
     return point.first > 600'000 && point.first < 800'000 && point.first != 700'000;
   });
   const std::string broken = drawn(points, 10);
-  EXPECT_EQ(broken, "⣀⣀⣀⣀⣀⣀⣀⠀⡀⢀") << broken;
+  EXPECT_EQ(broken, "⣀⣀⣀⣀⣀⣀⣀⡀⡀⣀") << broken;
 }
 
 TEST(Plot, TooFewSamplesToTellWhatIsUsual) {
