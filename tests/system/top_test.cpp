@@ -287,7 +287,8 @@ TEST(Top, PausesAndChangesItsInterval) {
   EXPECT_TRUE(terminal.shows("paused"));
   std::filesystem::remove(scene.flag);
   EXPECT_TRUE(eventually([&] {
-    for (const json& one : scene.daemon->get("/api/services").body.at("services")) {
+    const json services = scene.daemon->get("/api/services").body.at("services");
+    for (const json& one : services) {
       if (one.at("name") == "good") return one.at("health").at("state") == "unhealthy";
     }
     return false;
