@@ -12,12 +12,12 @@ build_packages=(
   g++ cmake ninja-build pkgconf ccache mold clang-16 bpftool
   libbpf-dev libelf-dev zlib1g-dev linux-libc-dev libnl-3-dev libnl-route-3-dev libyaml-cpp-dev libspdlog-dev
   libfmt-dev libcli11-dev libsystemd-dev libmicrohttpd-dev libcurl4-openssl-dev nlohmann-json3-dev libsqlite3-dev
-  libhowardhinnant-date-dev tzdata nettle-dev libgtest-dev libgmock-dev libbenchmark-dev scdoc
+  libhowardhinnant-date-dev tzdata nettle-dev libncurses-dev libgtest-dev libgmock-dev libbenchmark-dev scdoc
 )
 test_packages=(
   iproute2 iputils-ping iputils-arping iperf3 nftables iptables ethtool strace gdb procps util-linux curl
   openssh-server openssh-client sqlite3 bpftool jq bc etcd-server etcd-client redis-server redis-tools
-  prometheus e2fsprogs
+  prometheus e2fsprogs tmux
 )
 demo_packages=(iproute2 procps util-linux bpftool jq rsyslog rsyslog-hiredis redis-server redis-tools)
 package_packages=(dpkg-dev fakeroot file lintian gzip)

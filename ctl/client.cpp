@@ -82,7 +82,8 @@ Outcome<Json> Client::perform_on(const std::string& socket, const Request& reque
   headers.add("Accept: application/json, application/problem+json");
   lib.easy_setopt(easy_.get(), CURLOPT_HTTPHEADER, headers.get());
 
-  const CURLcode code = lib.easy_perform(easy_.get());
+  const CURLcode code = perform_until(lib, easy_.get(), interrupt_fd_);
+  if (code == CURLE_ABORTED_BY_CALLBACK) return std::unexpected(interrupted_problem());
   if (code != CURLE_OK) return std::unexpected(transport_problem(lib, easy_.get(), code, socket, timeout_));
   long status = 0;
   lib.easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);

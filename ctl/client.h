@@ -24,6 +24,9 @@ class Client {
 
   /// For requests (not streams). The default suits a stop that waits until every link is gone.
   void set_timeout(std::chrono::milliseconds timeout) { timeout_ = timeout; }
+  /// A request ends with Exit::kInterrupted once `fd` is readable; -1, the default: it does not. Not for streams, which
+  /// have their own.
+  void set_interrupt(int fd) { interrupt_fd_ = fd; }
   [[nodiscard]] const std::string& socket() const { return socket_; }
 
   /// Where `socket` may not be opened (EACCES), reads go to chaosd-view.sock beside it.
@@ -53,6 +56,7 @@ class Client {
 
   std::string socket_;
   std::chrono::milliseconds timeout_{60'000};
+  int interrupt_fd_ = -1;
   struct EasyDeleter {
     void operator()(void* easy) const;
   };

@@ -1,7 +1,8 @@
 // emergency-stop: by the daemon if it answers within a second, else by chaosctl's own brake (brake.h).
+#include "ctl/emergency.h"
+
 #include <unistd.h>
 
-#include "ctl/brake.h"
 #include "ctl/brake_call.h"
 #include "ctl/brake_front.h"
 #include "ctl/command.h"
@@ -63,54 +64,65 @@ Exit print_brake(const Context& context, const BrakeReport& report) {
   return good ? Exit::kDone : Exit::kFailed;
 }
 
-Outcome<Exit> brake_by_hand(Context& context, const EmergencyOptions& options, const Problem& why) {
-  const std::string detail = text_of(why.document, "detail");
-  if (::geteuid() != 0) {
-    return problem(Errc::kDenied, "the daemon did not do it (" + detail + "), and only root may end it by force", {},
-                   "root", "sudo " + context.advice("emergency-stop"));
-  }
-  context.err << "chaosctl: " << printable(detail) << "; stopping it by force\n";
-  BrakeScope scope{options.runtime_dir, options.state_dir, context.client.socket(), options.reason};
-  if (scope.runtime_dir.empty()) scope.runtime_dir = std::filesystem::path(scope.socket).parent_path();
-  return print_brake(context, pull_brake(scope));
-}
-
 /// Stopped by a signal or a debugger: it cannot answer, so there is nothing to wait for.
-bool cannot_answer(const Context& context, const EmergencyOptions& options) {
-  const std::string& socket = context.client.socket();
-  const std::filesystem::path given = options.runtime_dir;
-  const auto daemon = find_daemon(given.empty() ? std::filesystem::path(socket).parent_path() : given, socket);
+bool cannot_answer(const BrakeScope& scope) {
+  const auto daemon = find_daemon(scope.runtime_dir, scope.socket);
   const auto stat = daemon ? proc::process_stat("/proc", daemon->pid) : std::nullopt;
   return stat && (stat->state == 'T' || stat->state == 't');
 }
 
+Outcome<EmergencyStop> by_force(const BrakeScope& scope, const Problem& why, const EmergencyHooks& hooks) {
+  const std::string detail = text_of(why.document, "detail");
+  if (::geteuid() != 0) {
+    return problem(Errc::kDenied, "the daemon did not do it (" + detail + "), and only root may end it by force", {},
+                   "root", "sudo " + hooks.advice);
+  }
+  if (hooks.on_force) hooks.on_force(detail);
+  return EmergencyStop{{}, pull_brake(scope)};
+}
+
 Outcome<Exit> run_emergency_stop(Context& context, const EmergencyOptions& options) {
-  if (::geteuid() == 0 && cannot_answer(context, options)) {
-    return brake_by_hand(context, options,
-                         problem(Errc::kUnavailable, "the daemon has been stopped by a signal").error());
-  }
-  const Outcome<Json> answer = brake_call(context.client.socket(), options.reason, kPatience);
-  if (!answer) {
-    const Exit exit = answer.error().exit;
-    // Not reachable, or it tried and failed. A refused role stays refused.
-    if (exit == Exit::kUnreachable || exit == Exit::kFailed) return brake_by_hand(context, options, answer.error());
-    return std::unexpected(answer.error());
-  }
+  const BrakeScope scope = brake_scope(context.client.socket(), options.reason, options.runtime_dir, options.state_dir);
+  const auto on_force = [&](const std::string& detail) {
+    context.err << "chaosctl: " << printable(detail) << "; stopping it by force\n";
+  };
+  const auto done = emergency_stop(scope, {context.advice("emergency-stop"), on_force});
+  if (!done) return std::unexpected(done.error());
+  if (done->forced) return print_brake(context, *done->forced);
   if (context.json()) {
-    context.print_json(*answer);
+    context.print_json(done->answer);
     return Exit::kDone;
   }
-  const Json& stopped = list_at(*answer, "stopped");
+  const Json& stopped = list_at(done->answer, "stopped");
   context.out << "Emergency stop: " << stopped.size() << (stopped.size() == 1 ? " scenario" : " scenarios")
               << " stopped, nothing starts until " << printable(context.advice("rearm")) << ".\n";
   for (const Json& id : stopped) context.out << "  " << printable(text_of(id)) << '\n';
-  for (const Json& warning : list_at(*answer, "warnings")) {
+  for (const Json& warning : list_at(done->answer, "warnings")) {
     context.out << "  warning  " << printable(text_of(warning)) << '\n';
   }
   return Exit::kDone;
 }
 
 }  // namespace
+
+BrakeScope brake_scope(const std::string& socket, std::string reason, const std::string& runtime_dir,
+                       const std::string& state_dir) {
+  BrakeScope scope{runtime_dir, state_dir, socket, std::move(reason)};
+  if (scope.runtime_dir.empty()) scope.runtime_dir = std::filesystem::path(socket).parent_path();
+  return scope;
+}
+
+Outcome<EmergencyStop> emergency_stop(const BrakeScope& scope, const EmergencyHooks& hooks) {
+  if (::geteuid() == 0 && cannot_answer(scope)) {
+    return by_force(scope, problem(Errc::kUnavailable, "the daemon has been stopped by a signal").error(), hooks);
+  }
+  Outcome<Json> answer = brake_call(scope.socket, scope.reason, kPatience);
+  if (answer) return EmergencyStop{std::move(*answer), {}};
+  const Exit exit = answer.error().exit;
+  // Not reachable, or it tried and failed. A refused role stays refused.
+  if (exit == Exit::kUnreachable || exit == Exit::kFailed) return by_force(scope, answer.error(), hooks);
+  return std::unexpected(answer.error());
+}
 
 std::vector<Command> emergency_commands() {
   return {make_command<EmergencyOptions>("emergency-stop",

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <span>
 
 #include "base/clock.h"
 
@@ -48,9 +49,54 @@ class Canvas {
   std::vector<std::uint8_t> cells_;
 };
 
-std::string clock_text(std::int64_t time_ms) {
+/// HH:MM:SS; with the date, and without seconds, where a day is not enough to tell the times apart.
+std::string clock_text(std::int64_t time_ms, bool with_date) {
   const std::string full = format_rfc3339(WallTime(std::chrono::milliseconds(time_ms)));
-  return full.substr(11, 8);  // HH:MM:SS
+  return with_date ? full.substr(5, 5) + " " + full.substr(11, 5) : full.substr(11, 8);
+}
+
+/// A value, and whether the line to it is broken.
+struct Sample {
+  std::int64_t time = 0;
+  double value = 0;
+  bool after_gap = true;
+};
+
+/// How far samples are usually apart in `distances`, which is few; 0 if there are none.
+std::int64_t usual(std::span<const std::int64_t> distances) {
+  if (distances.empty()) return 0;
+  std::vector<std::int64_t> sorted(distances.begin(), distances.end());
+  const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>((sorted.size() - 1) / 2);
+  std::ranges::nth_element(sorted, middle);
+  return *middle;
+}
+
+/// A step without a sample need not be a gap: steps may be shorter than what lies between samples, and older samples
+/// are further apart than newer ones. A gap is what is much longer than the distances before it and behind it.
+std::vector<Sample> samples_of(const std::vector<PlotPoint>& points) {
+  constexpr std::size_t kAround = 4;  // distances on either side
+  constexpr std::size_t kFewest = 3;  // with fewer it is not known what is usual
+  constexpr double kMuchLonger = 2.5;
+  std::vector<Sample> samples;
+  std::vector<std::int64_t> distances;
+  bool empty_step = false;
+  for (const auto& [time, value] : points) {
+    if (value) {
+      if (!samples.empty()) distances.push_back(time - samples.back().time);
+      samples.push_back({time, *value, samples.empty() || empty_step});
+    }
+    empty_step = !value;
+  }
+  if (distances.size() < kFewest) return samples;
+  const std::span<const std::int64_t> all(distances);
+  for (std::size_t i = 0; i < distances.size(); ++i) {
+    const std::size_t first = i - std::min(i, kAround);
+    const std::int64_t before = usual(all.subspan(first, i - first));
+    const std::int64_t behind = usual(all.subspan(i + 1, std::min(kAround, distances.size() - i - 1)));
+    const auto usual_ms = static_cast<double>(std::max(before, behind));
+    samples[i + 1].after_gap = static_cast<double>(distances[i]) > kMuchLonger * usual_ms;
+  }
+  return samples;
 }
 
 struct Range {
@@ -78,21 +124,17 @@ void draw(const std::vector<PlotPoint>& points, Range range, Canvas& canvas) {
   const double span = std::max(static_cast<double>(points.back().first) - first, 1.0);
   const auto last_x = static_cast<double>(canvas.width() - 1);
   const auto last_y = static_cast<double>(canvas.height() - 1);
-  std::optional<std::pair<std::size_t, std::size_t>> before;
-  for (const auto& [time, value] : points) {
-    if (!value) {
-      before.reset();
-      continue;
-    }
-    const auto x = static_cast<std::size_t>(std::lround((static_cast<double>(time) - first) / span * last_x));
-    const double height = (*value - range.least) / (range.most - range.least);
+  std::pair<std::size_t, std::size_t> before;
+  for (const Sample& sample : samples_of(points)) {
+    const auto x = static_cast<std::size_t>(std::lround((static_cast<double>(sample.time) - first) / span * last_x));
+    const double height = (sample.value - range.least) / (range.most - range.least);
     const auto y = static_cast<std::size_t>(std::lround((1 - height) * last_y));
     // Level up to here, then up or down: what is between two samples is not known.
-    if (before) {
-      for (std::size_t between = before->first; between < x; ++between) canvas.set(between, before->second);
-      canvas.connect(x, before->second, y);
-    } else {
+    if (sample.after_gap) {
       canvas.set(x, y);
+    } else {
+      for (std::size_t between = before.first; between < x; ++between) canvas.set(between, before.second);
+      canvas.connect(x, before.second, y);
     }
     before = {x, y};
   }
@@ -128,8 +170,10 @@ std::vector<std::string> plot(const std::vector<PlotPoint>& points, PlotSize siz
     lines.push_back(fmt::format("{:>{}} {}{}", labelled ? short_number(value) : "", kScaleWidth, labelled ? "┤" : "│",
                                 canvas.row(row)));
   }
-  const std::string from = clock_text(points.front().first);
-  const std::string to = clock_text(points.back().first);
+  constexpr std::int64_t kDayMs = 86'400'000;
+  const bool long_time = points.back().first - points.front().first >= kDayMs;
+  const std::string from = clock_text(points.front().first, long_time);
+  const std::string to = clock_text(points.back().first, long_time);
   const std::size_t gap = size.columns > from.size() + to.size() ? size.columns - from.size() - to.size() : 1;
   lines.push_back(fmt::format("{:>{}}  {}{:{}}{}", "", kScaleWidth, from, "", gap, to));
   return lines;

@@ -17,8 +17,10 @@ struct PlotSize {
 /// Unix milliseconds, and the value or nothing.
 using PlotPoint = std::pair<std::int64_t, std::optional<double>>;
 
-/// Lines with the values' scale on the left and the times below. Where there is no value the line is broken. Without
-/// any value: one line that says so.
+/// Lines with the values' scale on the left and the times (UTC) below. The line is broken where samples are missing:
+/// where two are much further apart than those around them, whether the steps between have no value or are not there at
+/// all. A single step without a value is bridged, as steps and samples seldom fall together; only with too few values
+/// to tell it is a gap. Without any value: one line that says so.
 [[nodiscard]] std::vector<std::string> plot(const std::vector<PlotPoint>& points, PlotSize size);
 
 /// "1.23M", "456k", "0.012": four characters of value at most, for scales.

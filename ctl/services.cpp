@@ -5,12 +5,16 @@
 namespace chaos::ctl {
 namespace {
 
-/// "healthy", or why it is not.
-Table::Cell health_of(const Json& service) {
+/// "healthy for 3m", "unhealthy for 12s: no answer within 1 s".
+Table::Cell health_of(const Json& service, WallTime now) {
   const Json& health = member(service, "health");
   const std::string state = text_of(health, "state");
-  if (state == "unhealthy") return {state + ": " + text_of(health, "reason"), Colour::kRed};
-  return {state, state == "healthy" ? Colour::kGreen : Colour::kNone};
+  std::string text = state;
+  if (const auto since = parse_rfc3339(text_of(health, "since")); since && now >= *since) {
+    text += " for " + span_text(std::chrono::floor<std::chrono::seconds>(now - *since));
+  }
+  if (state == "unhealthy") return {text + ": " + text_of(health, "reason"), Colour::kRed};
+  return {text, state == "healthy" ? Colour::kGreen : Colour::kNone};
 }
 
 Outcome<Exit> run_services(Context& context) {
@@ -21,12 +25,13 @@ Outcome<Exit> run_services(Context& context) {
     return Exit::kDone;
   }
   Table table({"SERVICE", "WHERE", "STATE", "HEALTH", "PROCESSES", "PORTS", "WEIGHT", "TOUCHED BY", "PROBLEM"});
+  const WallTime now = system_clock().wall();
   for (const Json& service : list_at(*answer, "services")) {
     const bool running = flag_at(service, "running");
     table.add({{text_of(service, "name")},
                {text_of(service, "place")},
                {running ? "running" : "not running", running ? Colour::kGreen : Colour::kRed},
-               health_of(service),
+               health_of(service, now),
                {text_of(service, "pids")},
                {text_of(service, "ports")},
                {text_of(service, "weight")},

@@ -69,15 +69,23 @@ std::string make_printable(std::string_view text, bool keep_lines) {
   return result;
 }
 
-// wcwidth() knows the widths of Unicode only under a UTF-8 locale, whatever the user's is.
-int width_of(char32_t code) {
+// wcwidth() knows the widths of Unicode only under a UTF-8 locale, whatever the user's is. -1: not a character of it.
+int known_width(char32_t code) {
   static const locale_t utf8 = ::newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr);
   if (utf8 == nullptr) return 1;
   const locale_t before = ::uselocale(utf8);
   const int width = ::wcwidth(static_cast<wchar_t>(code));
   ::uselocale(before);
+  return width;
+}
+
+int width_of(char32_t code) {
+  const int width = known_width(code);
   return width < 0 ? 1 : width;
 }
+
+// Combining Diacritical Marks: what names are spelled with. Everything else without a width joins, hides or reorders.
+bool is_accent(char32_t code) { return code >= 0x300 && code < 0x370; }
 
 std::string_view escape_of(Colour colour) {
   switch (colour) {
@@ -111,6 +119,43 @@ std::size_t display_width(std::string_view text) {
     text.remove_prefix(next.length);
   }
   return width;
+}
+
+std::string cell_text(std::string_view text, bool unicode) {
+  std::string result;
+  std::string safe = printable(text);
+  std::string_view rest = safe;
+  while (!rest.empty()) {
+    const Decoded next = decode_utf8(rest);
+    const std::string_view bytes = rest.substr(0, next.length);
+    rest.remove_prefix(next.length);
+    if (next.code < 0x80) {
+      result += bytes;
+    } else if (!unicode) {
+      result += bytes == kReplacement ? "?" : escaped(next.code);
+    } else if (const int width = known_width(next.code); width > 0 || (width == 0 && is_accent(next.code))) {
+      result += bytes;
+    } else if (width < 0) {
+      result += escaped(next.code);
+    }
+  }
+  return result;
+}
+
+std::string cut_to(std::string_view text, std::size_t columns, bool unicode) {
+  if (display_width(text) <= columns) return std::string(text);
+  if (columns == 0) return {};
+  std::string result;
+  std::size_t width = 0;
+  while (!text.empty()) {
+    const Decoded next = decode_utf8(text);
+    const std::string_view bytes = text.substr(0, next.length);
+    width += display_width(bytes);
+    if (width >= columns) break;  // the mark needs a column
+    result += bytes;
+    text.remove_prefix(next.length);
+  }
+  return result + (unicode ? "…" : "~");
 }
 
 std::string paint(std::string_view text, Colour colour, bool enabled) {

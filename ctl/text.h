@@ -23,6 +23,14 @@ namespace chaos::ctl {
 /// Columns that `text` (printable UTF-8) takes: wide characters 2, combining ones 0.
 [[nodiscard]] std::size_t display_width(std::string_view text);
 
+/// As printable, for a screen of cells, where each character must take the columns that it is thought to take: what has
+/// none but the usual accents is left out, what the C library does not know becomes an escape. Without `unicode`
+/// everything beyond ASCII is an escape.
+[[nodiscard]] std::string cell_text(std::string_view text, bool unicode);
+
+/// The head of `text` (from cell_text) that fits into `columns`; what is cut off ends in "…", or "~" without `unicode`.
+[[nodiscard]] std::string cut_to(std::string_view text, std::size_t columns, bool unicode);
+
 enum class Colour { kNone, kBold, kRed, kGreen, kYellow, kDim };
 /// `text` in `colour`, or as it is if `enabled` is false.
 [[nodiscard]] std::string paint(std::string_view text, Colour colour, bool enabled);

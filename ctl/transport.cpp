@@ -12,6 +12,11 @@ namespace chaos::ctl {
 namespace {
 
 constexpr long kConnectTimeoutMs = 2000;
+constexpr int kPollMs = 1000;
+
+struct MultiDeleter {
+  void operator()(CURLM* multi) const { curl()->multi_cleanup(multi); }
+};
 
 Error connect_error(int err, const std::string& socket) {
   switch (err) {
@@ -94,6 +99,32 @@ Problem broken_problem(const std::string& socket, const std::string& how) {
                        {},
                        "journalctl -u chaosd tells more",
                        ECONNRESET});
+}
+
+CURLcode perform_until(const Curl& lib, CURL* easy, int interrupt_fd) {
+  if (interrupt_fd < 0) return lib.easy_perform(easy);
+  const std::unique_ptr<CURLM, MultiDeleter> multi(lib.multi_init());
+  if (!multi) return CURLE_OUT_OF_MEMORY;
+  lib.multi_add_handle(multi.get(), easy);
+  CURLcode result = CURLE_OK;
+  for (int running = 1;;) {
+    lib.multi_perform(multi.get(), &running);
+    if (running == 0) break;
+    curl_waitfd interrupt{interrupt_fd, CURL_WAIT_POLLIN, 0};
+    lib.multi_poll(multi.get(), &interrupt, 1, kPollMs, nullptr);
+    if (interrupt.revents == 0) continue;
+    result = CURLE_ABORTED_BY_CALLBACK;
+    break;
+  }
+  int left = 0;
+  const CURLMsg* message = lib.multi_info_read(multi.get(), &left);
+  if (message != nullptr && result == CURLE_OK) result = message->data.result;
+  lib.multi_remove_handle(multi.get(), easy);
+  return result;
+}
+
+Problem interrupted_problem() {
+  return {Exit::kInterrupted, {{"type", "about:blank"}, {"title", "Interrupted"}, {"detail", "interrupted"}}, 0};
 }
 
 Outcome<Json> parse_answer(long status, const std::string& body) {

@@ -52,6 +52,13 @@ class HeaderList {
 /// The daemon, or whoever listens, ended the conversation early.
 [[nodiscard]] Problem broken_problem(const std::string& socket, const std::string& how);
 
+/// The whole transfer of `easy`, as curl_easy_perform does it; CURLE_ABORTED_BY_CALLBACK once `interrupt_fd` (-1: none)
+/// is readable.
+[[nodiscard]] CURLcode perform_until(const Curl& lib, CURL* easy, int interrupt_fd);
+
+/// The transfer was given up by whoever had asked for it.
+[[nodiscard]] Problem interrupted_problem();
+
 /// The document of a 2xx answer, an empty one for no body; else the problem that it is.
 Outcome<Json> parse_answer(long status, const std::string& body);
 

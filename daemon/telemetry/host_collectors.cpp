@@ -37,10 +37,16 @@ constexpr MetricSpec kSwitches = counter("chaosd_host_context_switches_total", "
 constexpr MetricSpec kForks = counter("chaosd_host_forks_total", "", 1, "Processes and threads made.");
 constexpr MetricSpec kRunnable = gauge("chaosd_host_tasks_runnable", "", "Tasks that run or wait for a CPU.");
 constexpr MetricSpec kBlocked = gauge("chaosd_host_tasks_blocked", "", "Tasks that wait for I/O.");
+constexpr std::uint32_t kCenti = 100;
+constexpr std::array kLoads{
+    MetricSpec{"chaosd_host_load1", MetricType::kGauge, "", kCenti, "Load average of 1 minute.", {}},
+    MetricSpec{"chaosd_host_load5", MetricType::kGauge, "", kCenti, "Load average of 5 minutes.", {}},
+    MetricSpec{"chaosd_host_load15", MetricType::kGauge, "", kCenti, "Load average of 15 minutes.", {}},
+};
 
 class CpuCollector final : public Collector {
  public:
-  explicit CpuCollector(const TelemetryRoots& roots) : stat_(roots.proc / "stat") {}
+  explicit CpuCollector(const TelemetryRoots& roots) : stat_(roots.proc / "stat"), loadavg_(roots.proc / "loadavg") {}
   [[nodiscard]] string_view name() const override { return "cpu"; }
 
   Status collect(Registry& registry) override {
@@ -48,10 +54,26 @@ class CpuCollector final : public Collector {
     if (!text) return std::unexpected(text.error());
     Words lines(*text);
     while (const auto line = lines.line()) take(*line, registry);
+    const auto load = loadavg_.read(buffer_);
+    if (!load) return std::unexpected(load.error());
+    Words loads(*load);
+    for (const MetricSpec& metric : kLoads) {
+      if (const auto value = hundredths(loads.word())) registry.set(metric, *value);
+    }
     return {};
   }
 
  private:
+  /// "12.34" (fs/proc/loadavg.c prints two places) as 1234.
+  static std::optional<std::int64_t> hundredths(string_view text) {
+    const std::size_t point = text.find('.');
+    if (point == string_view::npos || text.size() != point + 3) return std::nullopt;
+    const auto whole = whole_number(text.substr(0, point));
+    const auto rest = whole_number(text.substr(point + 1));
+    if (!whole || !rest) return std::nullopt;
+    return static_cast<std::int64_t>(*whole * kCenti + *rest);
+  }
+
   static void take(string_view line, Registry& registry) {
     Words words(line);
     const string_view key = words.word();
@@ -77,6 +99,7 @@ class CpuCollector final : public Collector {
   }
 
   SampledFile stat_;
+  SampledFile loadavg_;
   std::string buffer_;
 };
 

@@ -141,6 +141,10 @@ void add_host(std::map<std::string, OutsideReader>& all) {
   all["chaosd_host_context_switches_total"] = fixed("/proc/stat", "ctxt", 1);
   all["chaosd_host_forks_total"] = fixed("/proc/stat", "processes", 1);
   all["chaosd_host_tasks_runnable"] = fixed("/proc/stat", "procs_running", 1);
+  for (const auto& [metric, column] : std::map<std::string, std::size_t>{{"1", 0}, {"5", 1}, {"15", 2}}) {
+    all["chaosd_host_load" + metric] = {
+        [column](const Labels&) -> Value { return std::stod(rows_of_file("/proc/loadavg").at(0).at(column)); }};
+  }
   all["chaosd_host_tasks_blocked"] = fixed("/proc/stat", "procs_blocked", 1);
   for (const auto& [metric, key] : std::map<std::string, std::string>{{"memory_total", "MemTotal:"},
                                                                       {"memory_free", "MemFree:"},

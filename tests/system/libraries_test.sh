@@ -14,9 +14,10 @@ for library in libbpf.so libnl-3.so libnl-route-3.so libyaml-cpp.so libspdlog.so
   libsqlite3.so; do
   grep -qF "$library" <<<"$linked" || fail "chaosd is not linked with $library"
 done
+ldd "$build/libexec/chaosd/chaosctl-main" | grep -qF libncursesw.so || fail 'chaosctl is not linked with libncursesw'
 # Opened at run time: it and the thirty libraries behind it would cost an idle chaosd memory and the brake time.
-for program in chaosd chaosctl; do
-  if ldd "$build/bin/$program" | grep -qF libcurl.so; then fail "$program is linked with libcurl"; fi
+for program in bin/chaosd bin/chaosctl libexec/chaosd/chaosctl-main; do
+  if ldd "$build/$program" 2>/dev/null | grep -qF libcurl.so; then fail "$program is linked with libcurl"; fi
 done
 
 # Headers only: what was compiled says so.

@@ -44,6 +44,8 @@ TEST_F(CtlCompletion, VerbsAndOptions) {
   EXPECT_THAT(values({"list", "--a"}), ElementsAre("--all"));
   EXPECT_THAT(values({"audit", "--veri"}), ElementsAre("--verify"));
   EXPECT_THAT(values({"list", "--so"}), ElementsAre("--socket"));
+  EXPECT_THAT(values({"to"}), ElementsAre("top"));
+  EXPECT_THAT(values({"top", "--o"}), UnorderedElementsAre("--once", "--output"));
   EXPECT_THAT(values({"list", "-o", ""}), ElementsAre("table", "json"));
   EXPECT_THAT(values({"-o", "json", "sh"}), ElementsAre("show"));
   EXPECT_THAT(values({"start", "packet_loss", "--wait", "--rea"}), ElementsAre("--reason"));

@@ -53,6 +53,64 @@ TEST(Plot, ReachesFromTheLeastToTheMost) {
   EXPECT_EQ(lines[1], "       0 ┤⣠⠞⠁⠀");
 }
 
+/// The drawing alone, without scale and times: one row of Braille.
+std::string drawn(const std::vector<ctl::PlotPoint>& points, std::size_t columns) {
+  const std::string line = ctl::plot(points, {.columns = columns, .rows = 1}).front();
+  return line.substr(line.find("┤") + std::string_view("┤").size());
+}
+
+TEST(Plot, SamplesThatAreFurtherApartThanStepsAreOneLine) {
+  // A sample every five steps: nothing is missing.
+  std::vector<ctl::PlotPoint> points;
+  for (int i = 0; i <= 40; ++i) points.emplace_back(i * 1000, i % 5 == 0 ? std::optional(1.0) : std::nullopt);
+  EXPECT_EQ(drawn(points, 10), "⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀");
+  // Now two are.
+  points[20].second.reset();
+  points[25].second.reset();
+  EXPECT_EQ(drawn(points, 10), "⣀⣀⣀⣀⠀⠀⠀⣀⣀⣀");
+}
+
+TEST(Plot, ABreakIsSeenWithOrWithoutEmptySteps) {
+  std::vector<ctl::PlotPoint> with;
+  std::vector<ctl::PlotPoint> without;
+  for (int i = 0; i < 20; ++i) {
+    const bool there = i < 6 || i >= 12;
+    with.emplace_back(i * 1000, there ? std::optional(2.0) : std::nullopt);
+    if (there) without.emplace_back(i * 1000, 2.0);
+  }
+  EXPECT_EQ(drawn(with, 10), "⣀⣀⣀⠀⠀⠀⣀⣀⣀⣀");
+  EXPECT_EQ(drawn(without, 10), drawn(with, 10));
+}
+
+TEST(Plot, AStepThatMissedItsSampleIsBridged) {
+  std::vector<ctl::PlotPoint> points;
+  for (int i = 0; i < 20; ++i) points.emplace_back(i * 1000, i == 9 ? std::nullopt : std::optional(2.0));
+  EXPECT_EQ(drawn(points, 10), "⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀");
+}
+
+TEST(Plot, OlderSamplesMayBeFurtherApart) {
+  std::vector<ctl::PlotPoint> points;
+  for (int i = 0; i < 10; ++i) points.emplace_back(i * 60'000, 2.0);
+  for (int i = 1; i <= 60; ++i) points.emplace_back(540'000 + i * 5000, 2.0);
+  EXPECT_EQ(drawn(points, 10), "⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀");
+  // Two breaks with one sample between them, at the finer pace.
+  std::erase_if(points, [](const auto& point) {
+    return point.first > 600'000 && point.first < 800'000 && point.first != 700'000;
+  });
+  const std::string broken = drawn(points, 10);
+  EXPECT_EQ(broken, "⣀⣀⣀⣀⣀⣀⣀⡀⡀⣀") << broken;
+}
+
+TEST(Plot, TooFewSamplesToTellWhatIsUsual) {
+  EXPECT_EQ(drawn({{0, 1.0}, {1000, std::nullopt}, {2000, 1.0}}, 3), "⡀⠀⢀");
+  EXPECT_EQ(drawn({{0, 1.0}, {2000, 1.0}}, 3), "⣀⣀⣀");
+}
+
+TEST(Plot, TimesOfMoreThanADayHaveADate) {
+  const auto lines = ctl::plot({{0, 1.0}, {90'000'000, 2.0}}, {.columns = 40, .rows = 2});
+  EXPECT_THAT(lines.back(), AllOf(HasSubstr("01-01 00:00"), HasSubstr("01-02 01:00")));
+}
+
 TEST(Plot, WithoutSamples) {
   EXPECT_EQ(ctl::plot({}, {}), std::vector<std::string>{"no samples"});
   EXPECT_EQ(ctl::plot({{1, std::nullopt}}, {}), std::vector<std::string>{"no samples"});
