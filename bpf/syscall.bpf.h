@@ -282,37 +282,55 @@ static __always_inline __u32 choose_errno(const struct judged *j, __u64 number)
 	return 0;
 }
 
-/* The errno that a call fails with that is meant; 0: it goes on. `failing`: it does so already by another hook. */
-static __always_inline __u32 verdict(const struct judged *j, bool failing)
+/* Whether a call that is meant is one of those that it shall happen to; counts those that it shall not. `number`: its
+ * own. */
+static __always_inline bool is_chosen(const struct judged *j, __u64 *number)
 {
 	const struct chaos_syscall_rule *rule = j->rule;
 	const struct chaos_rules *page = gate_open();
 	struct chaos_counters *counters = &j->tally->counters;
-	__u64 number;
 
 	if (!page)
-		return 0;
+		return false;
 	if (gate_expired(&page->control, &rule->fault)) {
 		count(&counters->spared_expired);
-		return 0;
+		return false;
 	}
 	if (is_spared(rule, j->task)) {
 		count(&counters->spared_protected);
-		return 0;
+		return false;
 	}
-	number = take_call_number();
-	if (!decide_call(rule, number)) {
-		count(&counters->not_sampled);
-		return 0;
-	}
-	if (!gate_budget(0, &rule->fault)) {
+	*number = take_call_number();
+	if (decide_call(rule, *number))
+		return true;
+	count(&counters->not_sampled);
+	return false;
+}
+
+/* Takes a chosen call from the budget; counts it if that is spent, or if it is only to be counted. */
+static __always_inline bool may_happen(const struct judged *j)
+{
+	struct chaos_counters *counters = &j->tally->counters;
+
+	if (!gate_budget(0, &j->rule->fault)) {
 		count(&counters->spared_budget);
-		return 0;
+		return false;
 	}
-	if (rule->fault.flags & CHAOS_FAULT_SHADOW) {
+	if (j->rule->fault.flags & CHAOS_FAULT_SHADOW) {
 		count(&counters->shadowed);
-		return 0;
+		return false;
 	}
+	return true;
+}
+
+/* The errno that a call fails with that is meant; 0: it goes on. `failing`: it does so already by another hook. */
+static __always_inline __u32 verdict(const struct judged *j, bool failing)
+{
+	struct chaos_counters *counters = &j->tally->counters;
+	__u64 number = 0;
+
+	if (!is_chosen(j, &number) || !may_happen(j))
+		return 0;
 	count(&counters->injected);
 	if (failing)
 		count(&counters->injected_jointly);

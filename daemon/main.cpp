@@ -13,6 +13,7 @@
 #include "safety/guardian.h"
 #include "telemetry/probe_process.h"
 #include "version.h"
+#include "wait/wait_server.h"
 
 namespace {
 
@@ -80,6 +81,7 @@ int main(int argc, char** argv) {
   if (argc > 1 && std::string_view(argv[1]) == chaos::kGuardianVerb) return chaos::run_guardian(argc, argv);
   if (argc > 1 && std::string_view(argv[1]) == chaos::kLoadWorkerVerb) return chaos::run_load_worker(argc, argv);
   if (argc > 1 && std::string_view(argv[1]) == chaos::kProbeVerb) return chaos::run_probe_process(argc, argv);
+  if (argc > 1 && std::string_view(argv[1]) == chaos::kWaitServerVerb) return chaos::run_wait_server(argc, argv);
   Options options;
   CLI::App app{"chaosd: host-level fault injection and telemetry daemon. Stays in the foreground."};
   add_options(app, options);

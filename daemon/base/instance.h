@@ -58,6 +58,8 @@ inline constexpr std::string_view kDevicePrefix = "chaosd-";
 
 /// comm of the processes that keep a resource busy (load/worker.h).
 inline constexpr std::string_view kLoadWorkerComm = "chaosd-load";
+/// comm of the processes that hold and end waits (wait/wait_server.h).
+inline constexpr std::string_view kWaitComm = "chaosd-waits";
 
 /// Name in /run/motd.d: "chaosd", and "chaosd-INSTANCE" unless it is the default one.
 [[nodiscard]] inline std::string motd_name(std::string_view instance) {

@@ -58,9 +58,13 @@ constexpr KindParameter kSyscallLatency[]{{"syscalls", kText},
                                           {"delay", kDuration},
                                           {"jitter", kDuration},
                                           {"distribution", kChoice, kDistributions},
+                                          {"table", kText},
                                           {"probability", kProbability},
+                                          {"every_nth", kInteger},
+                                          {"first", kInteger},
                                           {"path", kText},
                                           {"fd_type", kText},
+                                          {"min_size", kBytes},
                                           {"max_waiters", kInteger}};
 
 constexpr KindEntry kKinds[]{
@@ -73,7 +77,7 @@ constexpr KindEntry kKinds[]{
     {"resource_exhaustion", true, kResource},
     {"component_failure", true, kComponent},
     {"syscall_failure", true, kSyscallFailure},
-    {"syscall_latency", false, kSyscallLatency},
+    {"syscall_latency", true, kSyscallLatency},
 };
 
 const KindParameter* find_in(std::span<const KindParameter> parameters, std::string_view name) {

@@ -1,8 +1,8 @@
 #include "fault/latency_injection.h"
 
 #include <array>
-#include <utility>
 
+#include "fault/delay_parameters.h"
 #include "fault/held_packets.h"
 
 namespace chaos {
@@ -10,19 +10,6 @@ namespace {
 
 using std::chrono::nanoseconds;
 
-constexpr std::array<std::pair<std::string_view, Distribution>, 5> kDistributions{
-    {{"uniform", Distribution::kUniform},
-     {"normal", Distribution::kNormal},
-     {"pareto", Distribution::kPareto},
-     {"paretonormal", Distribution::kParetoNormal},
-     {"empirical", Distribution::kEmpirical}}};
-constexpr auto kDistributionNames = [] {
-  std::array<std::string_view, kDistributions.size()> names;
-  for (std::size_t i = 0; i < names.size(); ++i) names[i] = kDistributions[i].first;
-  return names;
-}();
-constexpr std::array<std::string_view, 1> kEmpirical{"empirical"};
-constexpr std::array<std::string_view, 4> kByJitter{"uniform", "normal", "pareto", "paretonormal"};
 constexpr std::array<std::string_view, 5> kDelaySteps{"1ms", "10ms", "50ms", "200ms", "1s"};
 constexpr std::array<std::string_view, 1> kFeatures{"tc"};
 
@@ -84,49 +71,16 @@ constexpr std::array kParameters{
               .default_value = "0s"},
 };
 
-Result<std::vector<nanoseconds>> parse_table(const std::string& text) {
-  constexpr std::size_t kLongest = 1024;
-  const auto bad = [](const std::string& what) {
-    return fail(Errc::kInvalid, what, "parameters.table", "2 to 1024 delays, ascending, with commas between them",
-                "such as 1ms,2ms,5ms,80ms");
-  };
-  std::vector<nanoseconds> table;
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const std::size_t end = std::min(text.find(',', begin), text.size());
-    const auto value = parse_duration(text.substr(begin, end - begin));
-    if (!value) return bad("'" + text.substr(begin, end - begin) + "' is no delay");
-    if (!table.empty() && *value < table.back()) return bad("the table is not ascending");
-    if (*value > std::chrono::seconds(60)) return bad("a delay is above 60s");
-    table.push_back(*value);
-    begin = end + 1;
-  }
-  if (table.size() < 2 || table.size() > kLongest)
-    return bad("the table has " + std::to_string(table.size()) + " delays");
-  return table;
-}
-
 Result<DelayShape> shape_of(const Parameters& parameters) {
-  DelayShape shape;
-  shape.delay = duration_or_zero(parameters, "delay");
-  shape.jitter = duration_or_zero(parameters, "jitter");
-  const auto distribution = get_string(parameters, "distribution");
+  auto shape = delay_of(parameters);
   const auto reorder = get_probability(parameters, "reorder");
-  if (!distribution) return std::unexpected(distribution.error());
+  if (!shape) return shape;
   if (!reorder) return std::unexpected(reorder.error());
-  for (const auto& [name, value] : kDistributions) {
-    if (name == *distribution) shape.distribution = value;
-  }
-  shape.reorder_threshold = reorder->threshold32();
-  shape.ramp_from = duration_or_zero(parameters, "ramp_from");
-  shape.ramp_over = duration_or_zero(parameters, "ramp_over");
-  shape.pulse_on = duration_or_zero(parameters, "pulse_on");
-  shape.pulse_off = duration_or_zero(parameters, "pulse_off");
-  if (shape.distribution != Distribution::kEmpirical) return shape;
-  const auto text = get_string(parameters, "table");
-  if (!text) return std::unexpected(text.error());
-  auto table = parse_table(*text);
-  if (!table) return std::unexpected(table.error());
-  shape.table = std::move(*table);
+  shape->reorder_threshold = reorder->threshold32();
+  shape->ramp_from = duration_or_zero(parameters, "ramp_from");
+  shape->ramp_over = duration_or_zero(parameters, "ramp_over");
+  shape->pulse_on = duration_or_zero(parameters, "pulse_on");
+  shape->pulse_off = duration_or_zero(parameters, "pulse_off");
   return shape;
 }
 

@@ -11,13 +11,14 @@
 #include "fault/packet_loss.h"
 #include "fault/resource_exhaustion.h"
 #include "fault/syscall_failure.h"
+#include "fault/syscall_latency.h"
 
 namespace chaos {
 namespace {
 
-constexpr std::array<const FaultKind*, 9> kKinds{
+constexpr std::array<const FaultKind*, 10> kKinds{
     &kPacketLoss,     &kLatencyInjection, &kNetworkPartition,   &kPacketDuplication, &kPacketCorruption,
-    &kBandwidthLimit, &kComponentFailure, &kResourceExhaustion, &kSyscallFailure,
+    &kBandwidthLimit, &kComponentFailure, &kResourceExhaustion, &kSyscallFailure,    &kSyscallLatency,
 };
 
 }  // namespace

@@ -8,8 +8,9 @@ namespace chaos {
 SyscallEngine::SyscallEngine(const SharedMaps& shared, std::string_view instance)
     : shared_(shared), tag_(instance_tag(instance)) {}
 
-Result<std::unique_ptr<Fault>> SyscallEngine::prepare(const Plan& plan, const SyscallRequest& request) {
-  return SyscallFault::prepare(*this, plan, request);
+Result<std::unique_ptr<Fault>> SyscallEngine::prepare(const Plan& plan, const SyscallRequest& request,
+                                                      const LoadGround& ground) {
+  return SyscallFault::prepare(*this, plan, request, ground);
 }
 
 PacketEngine::Objects SyscallEngine::objects() const {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -12,22 +13,25 @@
 #include <vector>
 
 #include "base/result.h"
+#include "fault/load_process.h"
 #include "fault/packet_engine.h"
 #include "kernel/shared_maps.h"
 #include "kernel/syscall_programs.h"
 #include "plan/plan.h"
+#include "wait/wait_order.h"
 
 namespace chaos {
 
 /// What a plan's parameters mean.
 struct SyscallRequest {
   std::vector<MeantSyscall> calls;
-  std::vector<std::string> left_out;  ///< of groups: what cannot be failed here
+  std::vector<std::string> left_out;  ///< of groups: what cannot be done here
   struct WeightedErrno {
     int number = 0;
     std::uint64_t weight = 1;
   };
   std::vector<WeightedErrno> errnos;
+  std::optional<WaitOrder> wait{};  ///< they wait, and do not fail; the seed is the plan's
   Probability probability;
   std::uint64_t every_nth = 0;  ///< 0: by probability
   std::uint64_t first = 0;      ///< 0: all
@@ -43,7 +47,8 @@ class SyscallEngine {
 
   /// Attaches everything; nothing acts before Fault::arm. Errors: kRefused, kUnsupported, kInternal; then nothing is
   /// left.
-  Result<std::unique_ptr<Fault>> prepare(const Plan& plan, const SyscallRequest& request);
+  /// `ground` must outlive the fault.
+  Result<std::unique_ptr<Fault>> prepare(const Plan& plan, const SyscallRequest& request, const LoadGround& ground);
 
   /// What it accounts for, for residue.
   [[nodiscard]] PacketEngine::Objects objects() const;

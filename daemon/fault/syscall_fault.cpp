@@ -16,11 +16,25 @@ namespace chaos {
 namespace {
 
 /// Whoever works on this host must be able to go on, and what it did must be on record (comm of the main thread).
-constexpr std::array<std::string_view, 18> kSparedNames{
-    "chaosd",       "chaosd-guardian", kLoadWorkerComm, "dbus-broker-lau", "sshd",
-    "sshd-session", "sshd-auth",       "login",         "agetty",          "sudo",
-    "su",           "systemd-logind",  "init",          "systemd-journal", "systemd",
-    "(sd-pam)",     "dbus-daemon",     "dbus-broker"};
+constexpr std::array<std::string_view, 19> kSparedNames{"chaosd",
+                                                        "chaosd-guardian",
+                                                        kLoadWorkerComm,
+                                                        kWaitComm,
+                                                        "dbus-broker-lau",
+                                                        "sshd",
+                                                        "sshd-session",
+                                                        "sshd-auth",
+                                                        "login",
+                                                        "agetty",
+                                                        "sudo",
+                                                        "su",
+                                                        "systemd-logind",
+                                                        "init",
+                                                        "systemd-journal",
+                                                        "systemd",
+                                                        "(sd-pam)",
+                                                        "dbus-daemon",
+                                                        "dbus-broker"};
 static_assert(kSparedNames.size() <= CHAOS_SPARED_NAMES);
 
 /// What is detached is let go behind a grace period: a look for residue would find it.
@@ -64,18 +78,32 @@ SyscallFault::~SyscallFault() {
 }
 
 Result<std::unique_ptr<Fault>> SyscallFault::prepare(SyscallEngine& engine, const Plan& plan,
-                                                     const SyscallRequest& request) {
+                                                     const SyscallRequest& request, const LoadGround& ground) {
   auto maps = SyscallMaps::create(engine.tag_);
   if (!maps) return std::unexpected(maps.error());
   std::unique_ptr<SyscallFault> fault(new SyscallFault(engine, std::move(*maps), request));
   Status status = fault->write_rule(plan);
   if (status) status = fault->aim(*plan.reach.owners);
+  if (status) status = fault->attach(ground, *plan.request.seed);
   if (!status) return std::unexpected(status.error());
-  auto programs = SyscallPrograms::attach(engine.shared_, *fault->maps_, request.calls);
-  if (!programs) return std::unexpected(programs.error());
-  const std::scoped_lock lock(fault->mutex_);
-  fault->programs_.emplace(std::move(*programs));
   return fault;
+}
+
+Status SyscallFault::attach(const LoadGround& ground, std::uint64_t seed) {
+  if (request_.wait) {
+    WaitOrder order = *request_.wait;
+    order.seed = seed;
+    auto waits = SyscallWaits::create(engine_.shared_, *maps_, ground, engine_.tag_, order, request_.calls);
+    if (!waits) return std::unexpected(waits.error());
+    const std::scoped_lock lock(mutex_);
+    waits_ = std::move(*waits);
+    return {};
+  }
+  auto programs = SyscallPrograms::attach(engine_.shared_, *maps_, request_.calls);
+  if (!programs) return std::unexpected(programs.error());
+  const std::scoped_lock lock(mutex_);
+  programs_.emplace(std::move(*programs));
+  return {};
 }
 
 Status SyscallFault::write_rule(const Plan& plan) {
@@ -160,6 +188,7 @@ Status SyscallFault::arm(std::chrono::nanoseconds duration) {
 void SyscallFault::silence() {
   const std::scoped_lock lock(mutex_);
   if (maps_) store(maps_->rule().active, 0);
+  if (waits_) waits_->release();
 }
 
 Status SyscallFault::remove() {
@@ -175,6 +204,8 @@ Status SyscallFault::remove() {
   }
   // What is at work in a program now is through with it, and counted, when the kernel has let go of the program.
   programs.reset();
+  // Beside its figures, which may be asked for meanwhile.
+  if (waits_) waits_->remove();
   if (members) {
     const std::vector<std::uint32_t> ids = members->program_ids();
     members.reset();
@@ -184,8 +215,14 @@ Status SyscallFault::remove() {
   {
     const std::scoped_lock lock(mutex_);
     final_ = read_counters();
-    final_injected_ = read_injected();
+    final_figures_ = read_figures();
     ids = maps_->ids();
+    if (waits_) {
+      PacketEngine::Objects more;
+      waits_->add_objects(more);
+      ids.insert(ids.end(), more.maps.begin(), more.maps.end());
+    }
+    waits_.reset();
     maps_.reset();
   }
   for (const std::uint32_t id : ids) (void)wait_for_map_end(id, kFreePatience);
@@ -218,16 +255,18 @@ Counters SyscallFault::read_counters() const {
   result.spared_protected = now.spared_protected;
   result.spared_budget = now.spared_budget;
   result.spared_expired = now.spared_expired;
+  result.over_limit = now.over_limit;
   result.injected_jointly = now.injected_jointly;
-  result.matched =
-      now.injected + now.shadowed + now.not_sampled + now.spared_protected + now.spared_budget + now.spared_expired;
+  result.matched = now.injected + now.shadowed + now.not_sampled + now.spared_protected + now.spared_budget +
+                   now.spared_expired + now.over_limit;
   result.evaluated = maps_->read_evaluated();
   result.unmatched = result.evaluated - result.matched;
   return result;
 }
 
-SyscallFault::Injected SyscallFault::read_injected() const {
-  Injected all;
+SyscallFault::Figures SyscallFault::read_figures() const {
+  if (waits_) return waits_->achieved();
+  Figures all;
   for (const MeantSyscall& meant : request_.calls) {
     for (unsigned place = 0; place < request_.errnos.size(); ++place) {
       const std::uint64_t count = maps_->read_injected(meant.call->number, place);
@@ -242,7 +281,7 @@ std::map<std::string, std::string> SyscallFault::achieved(const Counters& counte
   std::map<std::string, std::string> all;
   {
     const std::scoped_lock lock(mutex_);
-    all = maps_ ? read_injected() : final_injected_;
+    all = maps_ ? read_figures() : final_figures_;
   }
   const std::uint64_t decided = counters.injected + counters.shadowed + counters.not_sampled;
   if (decided == 0) return all;
@@ -253,6 +292,7 @@ std::map<std::string, std::string> SyscallFault::achieved(const Counters& counte
 
 Fault::TargetState SyscallFault::target_state() const {
   const std::scoped_lock lock(mutex_);
+  if (waits_) return {.gone = false, .failure = waits_->failure(), .remarks = {}};
   const std::uint64_t missed = programs_ ? programs_->missed() : missed_;
   if (missed == 0) return {};
   return {.gone = false,
@@ -269,6 +309,7 @@ void SyscallFault::add_objects(PacketEngine::Objects& objects) const {
     objects.links.insert(programs_->link_ids().begin(), programs_->link_ids().end());
     objects.programs.insert(programs_->program_ids().begin(), programs_->program_ids().end());
   }
+  if (waits_) waits_->add_objects(objects);
   if (!members_) return;
   for (const std::uint32_t id : members_->link_ids()) objects.links.insert(id);
   for (const std::uint32_t id : members_->program_ids()) objects.programs.insert(id);

@@ -1,5 +1,5 @@
-// SyscallFault: one fault on system calls, from its programs' attachment to their end. The kernel ends it by itself at
-// its deadline, at the lapse of the lease and at the emergency stop.
+// SyscallFault: one fault on system calls, which fail or wait, from its programs' attachment to their end. The kernel
+// ends it by itself at its deadline, at the lapse of the lease and at the emergency stop.
 #pragma once
 
 #include <atomic>
@@ -12,6 +12,7 @@
 
 #include "fault/kind.h"
 #include "fault/syscall_engine.h"
+#include "fault/syscall_waits.h"
 #include "kernel/syscall_maps.h"
 #include "kernel/syscall_members.h"
 #include "kernel/syscall_programs.h"
@@ -20,7 +21,8 @@ namespace chaos {
 
 class SyscallFault final : public Fault {
  public:
-  static Result<std::unique_ptr<Fault>> prepare(SyscallEngine& engine, const Plan& plan, const SyscallRequest& request);
+  static Result<std::unique_ptr<Fault>> prepare(SyscallEngine& engine, const Plan& plan, const SyscallRequest& request,
+                                                const LoadGround& ground);
   ~SyscallFault() override;
 
   Status arm(std::chrono::nanoseconds duration) override;
@@ -38,10 +40,11 @@ class SyscallFault final : public Fault {
   Status aim(const SocketOwners& owners);
   Status set_cgroups(const std::vector<Cgroup>& cgroups);
   Status write_rule(const Plan& plan);
+  Status attach(const LoadGround& ground, std::uint64_t seed);
 
-  using Injected = std::map<std::string, std::string>;
+  using Figures = std::map<std::string, std::string>;
   [[nodiscard]] Counters read_counters() const;
-  [[nodiscard]] Injected read_injected() const;
+  [[nodiscard]] Figures read_figures() const;
 
   SyscallEngine& engine_;
   const SyscallRequest request_;
@@ -50,8 +53,9 @@ class SyscallFault final : public Fault {
   std::optional<SyscallMaps> maps_;  ///< empty: removed
   std::optional<SyscallMembers> members_;
   std::optional<SyscallPrograms> programs_;
-  Counters final_;  ///< once it is removed, as what is below
-  Injected final_injected_;
+  std::unique_ptr<SyscallWaits> waits_;  ///< instead of these
+  Counters final_;                       ///< once it is removed, as what is below
+  Figures final_figures_;
   std::uint64_t missed_ = 0;
 };
 

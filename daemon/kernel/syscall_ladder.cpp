@@ -11,28 +11,14 @@
 
 #include "base/contains.h"
 #include "base/unique_fd.h"
-#include "kernel/proc_tree.h"
+#include "kernel/program_probe.h"
 
 namespace chaos {
 namespace {
 
-constexpr std::array<bpf_insn, 2> kReturnZero{{
-    {BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 0},
-    {BPF_JMP | BPF_EXIT, 0, 0, 0, 0},
-}};
-constexpr const char* kProbe = "chaos_probe";
-
-/// Attaches a program that does nothing to the kernel's function, and takes it away again; 0 or an errno.
-int try_function(bpf_prog_type type, bpf_attach_type attach, const char* function) {
-  const int id = libbpf_find_vmlinux_btf_id(function, attach);
-  if (id <= 0) return ENOENT;
-  LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = attach,
-              .attach_btf_id = static_cast<std::uint32_t>(id));
-  const UniqueFd program(bpf_prog_load(type, kProbe, "GPL", kReturnZero.data(), kReturnZero.size(), &opts));
-  if (!program.valid()) return errno;
-  const UniqueFd link(bpf_raw_tracepoint_open(nullptr, program.get()));
-  return link.valid() ? 0 : errno;
-}
+using probe::is_lsm_active;
+using probe::try_function;
+using probe::why;
 
 /// A program that calls a helper and returns 1.
 int try_helper(bpf_prog_type type, bpf_attach_type attach, std::int32_t helper, std::int32_t first) {
@@ -46,13 +32,8 @@ int try_helper(bpf_prog_type type, bpf_attach_type attach, std::int32_t helper, 
       {BPF_JMP | BPF_EXIT, 0, 0, 0, 0},
   }};
   LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = attach);
-  const UniqueFd program(bpf_prog_load(type, kProbe, "GPL", code.data(), code.size(), &opts));
+  const UniqueFd program(bpf_prog_load(type, probe::kName, "GPL", code.data(), code.size(), &opts));
   return program.valid() ? 0 : errno;
-}
-
-std::string why(int err, std::string_view lacking) {
-  if (err == EPERM || err == EACCES) return "this host refuses it (" + errno_name(err) + ")";
-  return "the kernel lacks " + std::string(lacking) + " (" + errno_name(err) + ")";
 }
 
 MechanismState entry_state() {
@@ -67,14 +48,6 @@ MechanismState override_state() {
   int err = access("/sys/bus/event_source/devices/kprobe/type", R_OK) == 0 ? 0 : ENOENT;
   if (err == 0) err = try_helper(BPF_PROG_TYPE_KPROBE, bpf_attach_type{}, BPF_FUNC_override_return, 0);
   return {SyscallMechanism::kOverride, err == 0, false, err == 0 ? "" : why(err, kLacking), "bpf_override_return"};
-}
-
-/// A program of BPF LSM is attached where nobody calls it if that module is not switched on.
-bool is_lsm_active() {
-  const auto list = proc::read_record("/sys/kernel/security/lsm");
-  if (!list) return false;
-  const std::string text = "," + list->substr(0, list->find('\n')) + ",";
-  return text.contains(",bpf,");
 }
 
 MechanismState security_state() {
@@ -127,6 +100,10 @@ std::string_view to_string(SyscallMechanism mechanism) {
       return "security hook";
     case SyscallMechanism::kCgroup:
       return "cgroup hook";
+    case SyscallMechanism::kWaitSecurity:
+      return "security hook that may sleep";
+    case SyscallMechanism::kWaitEntry:
+      return "sleeping fmod_ret at the entry of the call";
   }
   return "unknown";
 }
@@ -167,6 +144,9 @@ bool SyscallLadder::can(const SyscallInfo& call, SyscallMechanism mechanism, Nee
              (!needs.path || std::ranges::all_of(call.security, knows_path));
     case SyscallMechanism::kCgroup:
       return !call.cgroup.empty() && !needs.path;
+    case SyscallMechanism::kWaitSecurity:
+    case SyscallMechanism::kWaitEntry:
+      return false;  // of WaitLadder
   }
   return false;
 }

@@ -15,8 +15,8 @@
 
 namespace chaos {
 
-/// From the one that can do most to the one that is there everywhere.
-enum class SyscallMechanism { kEntry, kOverride, kSecurity, kCgroup };
+/// Of failures: from the one that can do most to the one that is there everywhere. Of waits: WaitLadder's.
+enum class SyscallMechanism { kEntry, kOverride, kSecurity, kCgroup, kWaitSecurity, kWaitEntry };
 inline constexpr std::array kSyscallMechanisms{SyscallMechanism::kEntry, SyscallMechanism::kOverride,
                                                SyscallMechanism::kSecurity, SyscallMechanism::kCgroup};
 /// "fmod_ret at the entry of calls"

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "base/result.h"
-#include "base/unique_fd.h"
 #include "bpf/syscall_abi.h"
+#include "kernel/map_set.h"
 #include "kernel/mapped_array.h"
 
 namespace chaos {
@@ -22,7 +22,7 @@ class SyscallMaps {
   SyscallMaps& operator=(SyscallMaps&&) noexcept = default;
 
   [[nodiscard]] chaos_syscall_rule& rule() const { return rule_[0]; }
-  [[nodiscard]] int members_fd() const { return fds().at("syscall_members"); }
+  [[nodiscard]] int members_fd() const { return maps_.fd("syscall_members"); }
   /// Sums over all CPUs since the maps were made.
   [[nodiscard]] chaos_counters read_counters() const;
   [[nodiscard]] std::uint64_t read_evaluated() const;
@@ -30,13 +30,13 @@ class SyscallMaps {
   [[nodiscard]] std::uint64_t read_injected(unsigned number, unsigned place) const;
 
   /// By their names in BPF C.
-  [[nodiscard]] std::map<std::string_view, int> fds() const;
+  [[nodiscard]] std::map<std::string_view, int> fds() const { return maps_.fds(); }
   /// Kernel ids, for residue.
-  [[nodiscard]] std::vector<std::uint32_t> ids() const;
+  [[nodiscard]] std::vector<std::uint32_t> ids() const { return maps_.ids(); }
 
  private:
   SyscallMaps() = default;
-  std::map<std::string_view, UniqueFd> maps_;
+  MapSet maps_;
   MappedArray<chaos_syscall_rule> rule_;
   MappedArray<chaos_syscall_tally> tallies_;
   MappedArray<chaos_syscall_outcomes> outcomes_;

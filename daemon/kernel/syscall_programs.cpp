@@ -244,6 +244,10 @@ Result<SyscallPrograms> SyscallPrograms::attach(const SharedMaps& shared, const 
       case SyscallMechanism::kCgroup:
         status = impl->attach_cgroup(some);
         break;
+      case SyscallMechanism::kWaitSecurity:
+      case SyscallMechanism::kWaitEntry:
+        status = fail(Errc::kInternal, "these programs do not wait");
+        break;
     }
   }
   if (!status) return std::unexpected(status.error());

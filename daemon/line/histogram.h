@@ -18,6 +18,8 @@ class Histogram {
     buckets_[bucket_of(value.count() < 0 ? 0 : static_cast<std::uint64_t>(value.count()))].fetch_add(
         1, std::memory_order_relaxed);
   }
+  /// So many at once, of one bucket: where somebody else has counted in the same buckets.
+  void add_to(std::size_t bucket, std::uint64_t times) { buckets_[bucket].fetch_add(times, std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t count() const {
     std::uint64_t sum = 0;
     for (const auto& bucket : buckets_) sum += bucket.load(std::memory_order_relaxed);
@@ -36,17 +38,17 @@ class Histogram {
     return std::chrono::nanoseconds(upper_end(kBuckets - 1));
   }
 
- private:
   static constexpr unsigned kFineBits = 5;  ///< each power of two in 32
   static constexpr std::size_t kFine = 1U << kFineBits;
   static constexpr std::size_t kBuckets = (42 - kFineBits + 1) * kFine;
-
   static std::size_t bucket_of(std::uint64_t value) {
     if (value < kFine) return value;
     const auto shift = static_cast<unsigned>(std::bit_width(value)) - kFineBits - 1;
     const std::size_t bucket = (static_cast<std::size_t>(shift) << kFineBits) + (value >> shift);
     return bucket < kBuckets ? bucket : kBuckets - 1;
   }
+
+ private:
   static std::int64_t upper_end(std::size_t bucket) {
     if (bucket < 2 * kFine) return static_cast<std::int64_t>(bucket);
     const auto shift = static_cast<unsigned>(bucket / kFine) - 1;

@@ -123,6 +123,22 @@ bool names_instance(std::string_view name, std::string_view instance) {
   return false;
 }
 
+namespace {
+
+/// A living daemon's load workers are its children, and so are wait servers, each with a child of its own: they end with
+/// it.
+bool is_helper_of(const ResidueScope& scope, pid_t pid) {
+  const auto stat = proc::process_stat(scope.proc, pid);
+  if (!stat) return false;
+  if (stat->comm == kLoadWorkerComm) return stat->parent == scope.own_pid;
+  if (stat->comm != kWaitComm) return false;
+  if (stat->parent == scope.own_pid) return true;
+  const auto parent = proc::process_stat(scope.proc, stat->parent);
+  return parent && parent->comm == kWaitComm && parent->parent == scope.own_pid;
+}
+
+}  // namespace
+
 void find_cgroups(const ResidueScope& scope, Items& items) { walk_cgroups(scope, scope.cgroup_root, items); }
 
 void find_processes(const ResidueScope& scope, Items& items) {
@@ -136,9 +152,7 @@ void find_processes(const ResidueScope& scope, Items& items) {
     if (pid == scope.own_pid || scope.own_processes.contains(pid)) continue;
     const auto arguments = proc::arguments(scope.proc, pid);
     if (!is_chaosd_of_instance(arguments, scope.instance)) continue;
-    // A living daemon's load workers are its children, and end with it.
-    const auto stat = scope.own_pid > 0 ? proc::process_stat(scope.proc, pid) : std::nullopt;
-    if (scope.daemon_alive && stat && stat->parent == scope.own_pid && stat->comm == kLoadWorkerComm) continue;
+    if (scope.daemon_alive && scope.own_pid > 0 && is_helper_of(scope, pid)) continue;
     items.push_back({std::string(kProcess), std::to_string(pid), fmt::format("{}", fmt::join(arguments, " "))});
   }
 }
