@@ -22,6 +22,7 @@
 #include "base/unique_fd.h"
 #include "kernel/bpf_compat.h"
 #include "kernel/syscall_ladder.h"
+#include "kernel/watch_features.h"
 
 namespace chaos {
 namespace {
@@ -149,6 +150,7 @@ std::vector<Feature> probe_features() {
   features.push_back(result("fmod_ret_security", try_trampoline(BPF_MODIFY_RETURN, "security_file_open")));
   features.push_back(result("lsm", try_trampoline(BPF_LSM_MAC, "file_open")));
   add_syscall_mechanisms(features);
+  std::ranges::move(probe_watches(), std::back_inserter(features));
   features.push_back(result("tap", try_open("/dev/net/tun")));
   features.push_back(result("fuse", try_open("/dev/fuse")));
   return features;
