@@ -34,8 +34,10 @@ Result<TargetKeys> target_of(const HttpRequest& request) {
   const auto found = request.query.find("target");
   if (found == request.query.end()) return keys;
   std::string rest = found->second;
-  do {
+  bool more = true;
+  while (more) {
     const std::size_t comma = std::min(rest.find(','), rest.size());
+    more = comma < rest.size();
     const std::string one = rest.substr(0, comma);
     rest.erase(0, comma + 1);
     const std::size_t equals = one.find('=');
@@ -43,7 +45,7 @@ Result<TargetKeys> target_of(const HttpRequest& request) {
       return fail(Errc::kInvalid, "target has \"" + one + "\"", "query.target", "KEY=VALUE", "for example service=web");
     }
     keys[one.substr(0, equals)].push_back(one.substr(equals + 1));
-  } while (!rest.empty());
+  }
   return keys;
 }
 

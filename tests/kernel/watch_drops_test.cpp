@@ -1,5 +1,5 @@
 // Drops by reason, injected ones told apart from natural ones, packet by packet. Observers: the sockets' own counts of
-// what they lost for want of buffer (SO_MEMINFO), what was sent and what arrived, nstat(8), the kernel's OOM counts.
+// what they lost for want of buffer (nstat(8)), what was sent and what arrived, nstat(8), the kernel's OOM counts.
 #include <gmock/gmock.h>
 #include <sys/socket.h>
 
@@ -34,6 +34,8 @@ class WatchDrops : public WatchBed {
     const int small = 64 * 1024;
     setsockopt(receiver->fd(), SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
     sender->connect(to, 6000);
+    const std::string full = six ? "Udp6RcvbufErrors" : "UdpRcvbufErrors";
+    const std::uint64_t full_before = nstat(net_->right, full);
     Sent result;
     result.sent = sender->send_numbers(0, packets, size).accepted;
     // A veth hands packets over by softirq: until the count stands still.
@@ -41,7 +43,7 @@ class WatchDrops : public WatchBed {
     do {
       before = receiver->drops();
     } while (eventually([&] { return receiver->drops() > before; }, std::chrono::milliseconds(200)));
-    result.full = receiver->drops();
+    result.full = nstat(net_->right, full) - full_before;
     std::vector<bool> seen;
     result.received = receiver->drain(seen);
     return result;

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <thread>
 
+#include "base/result.h"
 #include "support/child.h"
 #include "syscall_bed.h"
 

@@ -38,7 +38,7 @@ TEST_F(ApiWatch, ParametersArriveAsTheyAreMeant) {
 TEST_F(ApiWatch, NonsenseIsRefusedWithTheField) {
   const std::pair<const char*, const char*> cases[] = {
       {"duration=", "query.duration"},  {"duration=99ms", "query.duration"},   {"duration=61m", "query.duration"},
-      {"interval=1", "query.interval"}, {"interval=99ms", "query.interval"},   {"interval=61s", "query.interval"},
+      {"interval=x", "query.interval"}, {"interval=99ms", "query.interval"},   {"interval=61s", "query.interval"},
       {"lease=999ms", "query.lease"},   {"lease=61s", "query.lease"},          {"lease=5s&duration=10s", "query.lease"},
       {"target=", "query.target"},      {"target=web", "query.target"},        {"target=service=", "query.target"},
       {"target==web", "query.target"},  {"target=service=a,", "query.target"}, {"every=1s", "query.every"},
