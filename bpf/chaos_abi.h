@@ -50,9 +50,10 @@ struct chaos_control {
 	__u64 any_process;   /* of these, those that are not narrowed to processes */
 	__u64 any_uid;
 	__u32 line_secret; /* marks of packets that come back from a line are its, but for the last 12 bits */
-	__u32 pad32;
+	__u32 watch_calls; /* so many want to know which calls are failed */
 	__u64 handed_over; /* faults that are narrowed to cgroups, and mean sockets that others made as well */
-	__u64 pad[3];
+	__u64 drop_mark;   /* time stamp of packets that are lost here; no clock shows it */
+	__u64 pad[2];
 };
 
 enum chaos_fault_flags {

@@ -209,6 +209,12 @@ static __always_inline bool comes_from_line(struct __sk_buff *skb, const struct 
 	return true;
 }
 
+/* For who watches drops: this one is ours. It is freed before anything else looks at its time stamp. */
+static __always_inline void mark_dropped(struct __sk_buff *skb, const struct chaos_control *control)
+{
+	skb->tstamp = control->drop_mark;
+}
+
 static __always_inline const struct chaos_rules *rules_page(void)
 {
 	__u32 zero = 0;
@@ -275,6 +281,7 @@ int chaos_classify(struct __sk_buff *skb)
 		return w.held && slot->line_ifindex ? hand_over(skb, slot, &w) : CHAOS_PASS_ON;
 	if (w.held)
 		count_lost_before_line(w.held);
+	mark_dropped(skb, &page->control);
 	/* Egress: a redirect to no device loses the packet without telling the sender's stack. TC_ACT_SHOT would report
 	 * NET_XMIT_DROP (net/core/dev.c, sch_handle_egress), and no network does that. */
 	return direction == CHAOS_EGRESS ? (int)bpf_redirect(0, 0) : CHAOS_DROP;
@@ -294,6 +301,8 @@ int chaos_arrivals(struct __sk_buff *skb)
 	slot = &page->slots[where >> 1];
 	w.taken = 0;
 	classify(skb, slot, where, slot->handed_over ? AT_ROOT : AT_CGROUP, &w);
+	if (w.taken)
+		mark_dropped(skb, &page->control);
 	return !w.taken;
 }
 

@@ -11,6 +11,7 @@
 #include "gate.bpf.h"
 #include "mix.bpf.h"
 #include "syscall_abi.h"
+#include "telemetry_abi.h"
 #include <bpf/bpf_core_read.h>
 
 CHAOS_ARRAY(syscall_rule, struct chaos_syscall_rule, 1);
@@ -26,6 +27,14 @@ struct {
 	__type(key, __u32);
 	__type(value, __u32);
 } syscall_members SEC(".maps");
+
+/* Calls that a fault has just failed, for who watches their ends: task → call << 32 | errno. Shared. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, CHAOS_FAILING_CALLS);
+	__type(key, __u64);
+	__type(value, __u64);
+} failing_calls SEC(".maps");
 
 struct thread_info {
 	__u32 status; /* x86: how the task came into the kernel */
@@ -266,6 +275,17 @@ static __always_inline bool decide_call(const struct chaos_syscall_rule *rule, _
 	return mix64(mix64(rule->fault.seed) + number * GOLDEN64) >> 32 < rule->fault.threshold;
 }
 
+/* Only while somebody watches. */
+static __always_inline void tell_failing(const struct judged *j, __u32 error)
+{
+	const struct chaos_rules *page = gate_open();
+	__u64 caller = (__u64)j->task;
+	__u64 what = (__u64)j->number << 32 | error;
+
+	if (page && *(volatile const __u32 *)&page->control.watch_calls)
+		bpf_map_update_elem(&failing_calls, &caller, &what, BPF_ANY);
+}
+
 static __always_inline __u32 choose_errno(const struct judged *j, __u64 number)
 {
 	__u32 hash = mix64(mix64(j->rule->fault.seed + GOLDEN64) + number * GOLDEN64) >> 32;
@@ -277,6 +297,7 @@ static __always_inline __u32 choose_errno(const struct judged *j, __u64 number)
 			continue;
 		if (outcomes && j->number < CHAOS_SYSCALL_NUMBERS)
 			count(&outcomes->injected[j->number][i]);
+		tell_failing(j, j->rule->errnos[i].number);
 		return j->rule->errnos[i].number;
 	}
 	return 0;

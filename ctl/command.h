@@ -72,6 +72,7 @@ std::vector<Command> event_commands();
 std::vector<Command> service_commands();
 std::vector<Command> metric_commands();
 std::vector<Command> top_commands();
+std::vector<Command> watch_commands();
 std::vector<Command> residue_commands();
 std::vector<Command> undo_commands();
 std::vector<Command> daemon_commands();

@@ -146,6 +146,14 @@ class Completer {
     if (const std::size_t equals = current_.find('='); equals != std::string::npos) {
       return target_values(current_.substr(0, equals + 1));
     }
+    if (at_.verb() == "drops" || at_.verb() == "tcp") {
+      for (const char* key : {"service=", "unit=", "cgroup=", "container="}) add(key);
+      return;
+    }
+    if (at_.verb() == "syscalls") {
+      for (const char* key : {"service=", "unit=", "cgroup=", "container=", "pid="}) add(key);
+      return;
+    }
     const auto answer = fetch_kinds(client_);
     const Json* kind = answer && !at_.positionals.empty() ? find_kind(*answer, at_.positionals.front()) : nullptr;
     if (kind == nullptr) return;

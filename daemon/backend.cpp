@@ -187,9 +187,18 @@ void Daemon::bind_telemetry(Backend& backend) {
   backend.metric_history = [this](HistoryQuery query, Backend::JsonReply reply) {
     sampler_->history(std::move(query), std::move(reply));
   };
+  backend.watch = [this](WatchQuery query, WatchStreams::Reply reply) {
+    watch_streams_->answer(std::move(query), std::move(reply));
+  };
   backend.exposition = [this](ExpositionFormat format, Backend::TextReply reply) {
     sampler_->exposition(format, std::move(reply));
   };
+}
+
+std::vector<std::unique_ptr<Collector>> Daemon::collectors() const {
+  auto all = host_collectors();
+  all.push_back(watches_->collector());
+  return all;
 }
 
 OwnMetrics::Now Daemon::own_state() const {
@@ -311,10 +320,18 @@ void Daemon::survey_residue(Backend::JsonReply reply) {
     scope.own_processes.insert(guardian_->process());
     scope.own_files.insert(undo_file(options_.runtime_dir));
     // Twice, around the look: what a scenario took down or put up meanwhile is accounted for.
-    const PacketEngine::Objects before = injector_->objects();
+    const auto own_objects = [this] {
+      PacketEngine::Objects own = injector_->objects();
+      WatchObjects watching = watches_->objects();
+      own.links.merge(watching.links);
+      own.programs.merge(watching.programs);
+      own.maps.merge(watching.maps);
+      return own;
+    };
+    const PacketEngine::Objects before = own_objects();
     scope.own_programs = before.programs;
     auto found = find_residue(scope);
-    PacketEngine::Objects own = injector_->objects();
+    PacketEngine::Objects own = own_objects();
     own.links.insert(before.links.begin(), before.links.end());
     own.programs.insert(before.programs.begin(), before.programs.end());
     own.maps.insert(before.maps.begin(), before.maps.end());
@@ -384,6 +401,7 @@ Status Daemon::apply(ConfigReport report) {
   services_->configure(config);
   prober_->configure(config);
   sampler_->configure(config);
+  watches_->configure(config);
   server_->set_groups(RoleGroups::look_up(config.api.operate_group, config.api.view_group));
   announcer_->configure(config.webhooks, logs_to_journal(log_options(config, options_)));
   config_ = std::move(report);

@@ -12,6 +12,7 @@
 #include "api/problem.h"
 #include "api/schema.h"
 #include "api/tcp_socket.h"
+#include "base/instance.h"
 #include "base/log.h"
 #include "fault/registry.h"
 #include "safety/crash_guard.h"
@@ -239,7 +240,14 @@ Status Daemon::open_api() {
   services_ = std::make_unique<ServiceWatch>(
       *loop_, *survey_worker_,
       [this](const ServiceState& service, bool was_running) { on_service(service, was_running); });
-  sampler_ = std::make_unique<Sampler>(*loop_, host_collectors(), [this] { return own_values(); });
+  watches_ = std::make_unique<Watches>(
+      *loop_, ProbeIdentity{.tag = instance_tag(options_.instance),
+                            .drop_mark = injector_->packets().control().drop_mark,
+                            .failing_calls = injector_->packets().maps().fd_of("failing_calls"),
+                            .watch_calls = &injector_->packets().control().watch_calls});
+  watches_->configure(config_.config);
+  watch_streams_ = std::make_unique<WatchStreams>(*loop_, *watches_);
+  sampler_ = std::make_unique<Sampler>(*loop_, collectors(), [this] { return own_values(); });
   prober_ = std::make_unique<Prober>(
       *loop_, [this](const std::string& service, const ServiceHealth& health) { on_health(service, health); });
   prober_->configure(config_.config);

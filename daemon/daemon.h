@@ -17,6 +17,7 @@
 #include "api/router.h"
 #include "api/routes.h"
 #include "api/server.h"
+#include "api/watch_streams.h"
 #include "audit_trail.h"
 #include "base/event_loop.h"
 #include "base/log.h"
@@ -39,6 +40,7 @@
 #include "store/recorder.h"
 #include "telemetry/prober.h"
 #include "telemetry/sampler.h"
+#include "telemetry/watches.h"
 
 namespace chaos {
 
@@ -72,6 +74,7 @@ class Daemon {
   void bind_host(Backend& backend);
   void bind_audit(Backend& backend);
   void bind_telemetry(Backend& backend);
+  [[nodiscard]] std::vector<std::unique_ptr<Collector>> collectors() const;
   Status adopt_history();
   void report_replays();
   void on_change(const Scenario& scenario);
@@ -114,6 +117,8 @@ class Daemon {
   std::vector<Feature> features_;          ///< survey worker only
   std::unique_ptr<ServiceWatch> services_;
   OwnMetrics own_metrics_;
+  std::unique_ptr<Watches> watches_;
+  std::unique_ptr<WatchStreams> watch_streams_;
   std::unique_ptr<Sampler> sampler_;
   std::unique_ptr<Prober> prober_;
   std::unique_ptr<Backend> backend_;

@@ -25,6 +25,9 @@ class Handlers {
   void metrics(const HttpRequest& request, Respond respond) const;
   void metric_history(const HttpRequest& request, Respond respond) const;
   void exposition(const HttpRequest& request, Respond respond) const;
+  void watch_drops(const HttpRequest& request, Respond respond) const;
+  void watch_tcp(const HttpRequest& request, Respond respond) const;
+  void watch_syscalls(const HttpRequest& request, Respond respond) const;
   void services(const HttpRequest& request, Respond respond) const;
   void residue(const HttpRequest& request, Respond respond) const;
   void follow(const HttpRequest& request, Respond respond) const;
@@ -35,6 +38,8 @@ class Handlers {
   void reload(const HttpRequest& request, Respond respond) const;
 
  private:
+  void watch(WatchKind kind, const HttpRequest& request, Respond respond) const;
+
   const Backend& backend_;
   EventHub& events_;
 };

@@ -95,6 +95,27 @@ void Handlers::metric_history(const HttpRequest& request, Respond respond) const
   backend_.metric_history(std::move(*query), pass_on(request, std::move(respond)));
 }
 
+void Handlers::watch(WatchKind kind, const HttpRequest& request, Respond respond) const {
+  auto query = watch_query(kind, request);
+  if (!query) return respond(problem_response(std::move(query.error()), request.request_id));
+  backend_.watch(std::move(*query),
+                 [id = request.request_id, respond = std::move(respond)](Result<HttpResponse> answer) mutable {
+                   respond(answer ? std::move(*answer) : problem_response(std::move(answer.error()), id));
+                 });
+}
+
+void Handlers::watch_drops(const HttpRequest& request, Respond respond) const {
+  watch(WatchKind::kDrops, request, std::move(respond));
+}
+
+void Handlers::watch_tcp(const HttpRequest& request, Respond respond) const {
+  watch(WatchKind::kTcp, request, std::move(respond));
+}
+
+void Handlers::watch_syscalls(const HttpRequest& request, Respond respond) const {
+  watch(WatchKind::kSyscalls, request, std::move(respond));
+}
+
 void Handlers::exposition(const HttpRequest& request, Respond respond) const {
   const auto accept = request.headers.find("accept");
   const ExpositionFormat format = negotiate(accept == request.headers.end() ? "" : accept->second);

@@ -475,7 +475,7 @@ constexpr std::string_view kReports = R"json({
 
 nlohmann::json parse_all() {
   nlohmann::json schemas = nlohmann::json::object();
-  for (const auto part : {kRequests, kScenario, kReports}) schemas.update(nlohmann::json::parse(part));
+  for (const auto part : {kRequests, kScenario, kReports, watch_schemas()}) schemas.update(nlohmann::json::parse(part));
   return schemas;
 }
 

@@ -33,6 +33,17 @@ struct Row {
   }
 };
 
+/// Of what is watched while somebody asks.
+std::vector<QueryParam> watch_parameters(
+    std::string_view target = "KEY=VALUE: service, unit, cgroup or container; default: the whole host") {
+  return {{"target", "string", target},
+          {"duration", "string", "how long, 100ms to 1h: the answer comes at the end; default 10s, with interval 1h"},
+          {"interval", "string", "100ms to 1m: server-sent events instead, each with what came since the beginning"},
+          {"lease", "string",
+           "1s to 1m: an answer at once, with what came since the programs were attached, which stay for so long; for "
+           "who asks again and again"}};
+}
+
 // clang-format off
 // Emergency stop and rearm take no Idempotency-Key: a replayed answer would stop nothing, or tell an old state.
 std::vector<Row> table() {
@@ -75,6 +86,13 @@ std::vector<Row> table() {
         {"step", "string", "length of a step: \"10s\"; default 0: the samples as they are"},
         {"aggregation", "string", "last, avg, min, max, rate or increase; default rate for counters, last for gauges"}},
        "", "MetricHistory", 200, false, false, &H::metric_history},
+      {"GET", "/api/monitoring/drops", kView, "watch_drops", "Packets that the kernel drops while this is asked, by reason",
+       watch_parameters(), "", "Drops", 200, false, false, &H::watch_drops},
+      {"GET", "/api/monitoring/tcp", kView, "watch_tcp", "Retransmits, resets and round-trip times while this is asked",
+       watch_parameters(), "", "Tcp", 200, false, false, &H::watch_tcp},
+      {"GET", "/api/monitoring/syscalls", kView, "watch_syscalls", "System calls of a target while this is asked",
+       watch_parameters("KEY=VALUE: service, unit, cgroup, container or pid; required"), "", "Syscalls", 200, false, false,
+       &H::watch_syscalls},
       {"GET", "/metrics", kView, "prometheus_metrics", "All series for Prometheus, as text or OpenMetrics by Accept",
        {}, "", "", 200, false, false, &H::exposition},
       {"GET", "/api/events", kView, "follow_events", "What happens, as server-sent events",

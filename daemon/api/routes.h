@@ -13,6 +13,7 @@
 
 #include "api/events.h"
 #include "api/router.h"
+#include "api/watch_query.h"
 #include "base/result.h"
 #include "plan/kind_spec.h"
 #include "plan/scenario.h"
@@ -62,6 +63,8 @@ struct Backend {
   std::function<void(std::string pattern, JsonReply)> metrics;
   std::function<void(HistoryQuery, JsonReply)> metric_history;
   std::function<void(ExpositionFormat, TextReply)> exposition;
+  /// eBPF telemetry, see api/watch_streams.h.
+  std::function<void(WatchQuery, std::move_only_function<void(Result<HttpResponse>)>)> watch;
   /// {"clean":bool,"residue":[{class,id,detail}]}
   std::function<void(JsonReply)> residue;
   /// Newest first, at most `limit`; `before` > 0: only older ones than that.

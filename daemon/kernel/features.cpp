@@ -23,6 +23,7 @@
 #include "kernel/bpf_compat.h"
 #include "kernel/syscall_ladder.h"
 #include "kernel/wait_ladder.h"
+#include "kernel/watch_features.h"
 
 namespace chaos {
 namespace {
@@ -153,6 +154,7 @@ std::vector<Feature> probe_features() {
   for (const MechanismState& state : WaitLadder::here().states()) {
     features.push_back({state.feature, state.available, state.reason, {}});
   }
+  std::ranges::move(probe_watches(), std::back_inserter(features));
   features.push_back(result("tap", try_open("/dev/net/tun")));
   features.push_back(result("fuse", try_open("/dev/fuse")));
   return features;

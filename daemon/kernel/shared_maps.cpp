@@ -9,7 +9,10 @@
 #include <array>
 #include <atomic>
 #include <memory>
+#include <random>
 #include <tuple>
+
+#include "bpf/telemetry_abi.h"
 
 namespace chaos {
 namespace {
@@ -44,6 +47,7 @@ constexpr std::array kMaps{
     MapSpec{"lines", "lin", BPF_MAP_TYPE_ARRAY, 4, sizeof(chaos_line), CHAOS_MAX_LINES, BPF_F_MMAPABLE},
     MapSpec{"line_marks", "lmk", BPF_MAP_TYPE_ARRAY, 4, 8, CHAOS_LINE_MARKS, BPF_F_MMAPABLE},
     MapSpec{"handovers", "han", BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(chaos_line_header), 1, 0},
+    MapSpec{"failing_calls", "fai", BPF_MAP_TYPE_LRU_HASH, 8, 8, CHAOS_FAILING_CALLS, 0},
     MapSpec{"spilled_flows", "spi", BPF_MAP_TYPE_LRU_HASH, 8, 4, CHAOS_MAX_SPILLED_FLOWS, 0},
 };
 
@@ -90,6 +94,12 @@ void add_counters(chaos_counters& sum, chaos_counters& own) {
   add(sum.injected_jointly, own.injected_jointly);
 }
 
+/// Any number that no clock shows: of the upper half, which is before 1970.
+__u64 new_drop_mark() {
+  std::random_device device;
+  return __u64{1} << 63 | __u64{device()} << 32 | device();
+}
+
 }  // namespace
 
 Result<SharedMaps> SharedMaps::create(std::string_view tag) {
@@ -117,6 +127,7 @@ Result<SharedMaps> SharedMaps::create(std::string_view tag) {
   if (status) status = map_into(maps.line_marks_, maps.fd_of("line_marks"), CHAOS_LINE_MARKS);
   if (status) status = map_into(maps.flow_lines_, maps.fd_of("flow_lines"), CHAOS_FLOW_LINES);
   if (!status) return std::unexpected(status.error());
+  maps.control().drop_mark = new_drop_mark();
   return maps;
 }
 

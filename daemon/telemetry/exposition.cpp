@@ -49,9 +49,14 @@ void escape(std::string& out, std::string_view text, bool quotes) {
   }
 }
 
+/// A histogram's name ends with it.
+std::string_view unit_of(std::string_view histogram) { return histogram.substr(histogram.rfind('_') + 1); }
+
 void write_head(std::string& out, const MetricSpec& metric, ExpositionFormat format) {
-  const bool counter = metric.type == MetricType::kCounter;
-  std::string_view family = metric.name;
+  const bool histogram = !metric.histogram.empty();
+  const bool counter = metric.type == MetricType::kCounter && !histogram;
+  const std::string_view unit = histogram ? unit_of(metric.histogram) : metric.unit;
+  std::string_view family = histogram ? metric.histogram : metric.name;
   if (format == ExpositionFormat::kOpenMetrics && counter) family.remove_suffix(kTotal.size());
   out += "# HELP ";
   out += family;
@@ -59,12 +64,12 @@ void write_head(std::string& out, const MetricSpec& metric, ExpositionFormat for
   escape(out, metric.help, format == ExpositionFormat::kOpenMetrics);
   out += "\n# TYPE ";
   out += family;
-  out += counter ? " counter\n" : " gauge\n";
-  if (format == ExpositionFormat::kOpenMetrics && !metric.unit.empty()) {
+  out += histogram ? " histogram\n" : counter ? " counter\n" : " gauge\n";
+  if (format == ExpositionFormat::kOpenMetrics && !unit.empty()) {
     out += "# UNIT ";
     out += family;
     out += ' ';
-    out += metric.unit;
+    out += unit;
     out += '\n';
   }
 }
@@ -107,8 +112,12 @@ std::string expose(const Registry& registry, ExpositionFormat format) {
   constexpr std::size_t kUsualLine = 100;
   std::string out;
   out.reserve(registry.size() * kUsualLine);
+  std::string_view histogram;
   for (const auto& [name, ids] : registry.by_metric()) {
-    write_head(out, *registry.series()[ids.front()].metric, format);
+    // The parts of a histogram lie side by side and have one head.
+    const MetricSpec& metric = *registry.series()[ids.front()].metric;
+    if (metric.histogram.empty() || metric.histogram != histogram) write_head(out, metric, format);
+    histogram = metric.histogram;
     for (const Registry::Id id : ids) write_series(out, registry.series()[id]);
   }
   if (format == ExpositionFormat::kOpenMetrics) out += "# EOF\n";

@@ -40,6 +40,16 @@ std::string as_utf8(std::string_view text) {
   return clean;
 }
 
+/// By labels; buckets of a histogram by their bounds, which are numbers.
+bool comes_before(const Registry::Series& left, const Registry::Series& right) {
+  if (left.metric->histogram.empty() || left.labels.size() < 2) return left.labels < right.labels;
+  const auto end = left.labels.size() - 1;
+  const auto rest = std::lexicographical_compare_three_way(left.labels.begin(), left.labels.end() - 1,
+                                                           right.labels.begin(), right.labels.end() - 1);
+  if (rest != 0) return rest < 0;
+  return std::strtod(left.labels[end].c_str(), nullptr) < std::strtod(right.labels[end].c_str(), nullptr);
+}
+
 }  // namespace
 
 std::string scaled_text(std::int64_t value, std::uint32_t scale) {
@@ -107,7 +117,9 @@ std::map<std::string_view, std::vector<Registry::Id>> Registry::by_metric() cons
   for (Id id = 0; id < series_.size(); ++id) {
     if (present(series_[id])) metrics[series_[id].metric->name].push_back(id);
   }
-  for (auto& [name, ids] : metrics) std::ranges::sort(ids, {}, [&](Id id) { return series_[id].labels; });
+  for (auto& [name, ids] : metrics) {
+    std::ranges::sort(ids, [&](Id left, Id right) { return comes_before(series_[left], series_[right]); });
+  }
   return metrics;
 }
 

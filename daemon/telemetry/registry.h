@@ -24,6 +24,8 @@ struct MetricSpec {
   std::uint32_t scale = 1;  ///< a power of ten: values are whole numbers of 1/scale of the unit, and so exact
   std::string_view help{};
   std::array<std::string_view, 4> labels{};  ///< names, in the order of the values; empty from the end on
+  /// Of a part of a histogram, which is a counter (NAME_bucket with the label "le" last, NAME_count, NAME_sum): NAME.
+  std::string_view histogram{};
 };
 
 /// Text of `value` / `scale`, exact, without an exponent: (1234, 100) is "12.34".

@@ -64,6 +64,7 @@ class FakeDaemon {
   std::string level = "info";
   std::vector<std::string> patterns;
   std::vector<HistoryQuery> queries;
+  std::vector<WatchQuery> watched;
   std::pair<std::size_t, std::int64_t> audit_page;  ///< limit and before
   Result<AuditVerification> verification =
       AuditVerification{.checked = 12,
@@ -170,6 +171,14 @@ class FakeDaemon {
                  {"step_ms", 0},
                  {"series", {{{"labels", json::object()}, {"points", json::array()}}}}});
     };
+    backend.watch = [this](WatchQuery query, std::move_only_function<void(Result<HttpResponse>)> reply) {
+      if (refusal) return reply(std::unexpected(*refusal));
+      watched.push_back(query);
+      const WatchKind kind = query.ask.kind;
+      reply(json_response(200, kind == WatchKind::kDrops ? drops_report()
+                               : kind == WatchKind::kTcp ? tcp_report()
+                                                         : syscalls_report()));
+    };
     backend.exposition = [](ExpositionFormat format, Backend::TextReply reply) {
       reply(format == ExpositionFormat::kText ? "text\n" : "open\n");
     };
@@ -193,6 +202,73 @@ class FakeDaemon {
       return {};
     };
     backend.reload = [](Backend::JsonReply reply) { reply(json{{"reloaded", true}, {"warnings", json::array()}}); };
+  }
+
+  static nlohmann::json drops_report() {
+    return {{"scope", "service web"},
+            {"since", "2026-11-24T06:39:37.100Z"},
+            {"until", "2026-11-24T06:39:38.100Z"},
+            {"seconds", 1.0},
+            {"total", 3},
+            {"natural", 1},
+            {"injected", 2},
+            {"delay_line", 0},
+            {"reasons", {{{"reason", "TC_INGRESS"}, {"origin", "injected"}, {"count", 2}}}},
+            {"without_socket", {{"natural", 1}, {"injected", 0}, {"delay_line", 0}}},
+            {"oom_kills", 0},
+            {"missed", 0},
+            {"notes", {"n"}}};
+  }
+  static nlohmann::json tcp_report() {
+    return {{"scope", "host"},
+            {"since", "2026-11-24T06:39:37.100Z"},
+            {"until", "2026-11-24T06:39:38.100Z"},
+            {"seconds", 1.0},
+            {"retransmits", {{"packets", 1}, {"segments", 2}, {"syn", 0}, {"synack", 0}}},
+            {"resets", {{"sent", 1}, {"received", 0}, {"sent_without_socket", 0}}},
+            {"rtt",
+             {{"samples", 1},
+              {"mean_us", 500},
+              {"min_us", 480},
+              {"p50_us", 511},
+              {"p90_us", 511},
+              {"p99_us", 511},
+              {"max_us", 511},
+              {"buckets", {{{"le_us", 511}, {"count", 1}}}}}},
+            {"sockets",
+             {{"count", 1},
+              {"states", {{"ESTABLISHED", 1}}},
+              {"rtt_us", {{"min", 1}, {"p50", 1}, {"max", 1}}},
+              {"retransmits", 0},
+              {"lost", 0},
+              {"unacked", 0},
+              {"send_queue_bytes", 0},
+              {"receive_queue_bytes", 0}}},
+            {"missed", 0},
+            {"notes", nlohmann::json::array()}};
+  }
+
+  static nlohmann::json syscalls_report() {
+    return {{"scope", "process 7 (x)"},
+            {"since", "2026-11-24T06:39:37.100Z"},
+            {"until", "2026-11-24T06:39:38.100Z"},
+            {"seconds", 1.0},
+            {"calls", 5},
+            {"errors", {{"natural", 1}, {"injected", 1}}},
+            {"syscalls",
+             {{{"name", "read"},
+               {"calls", 5},
+               {"errors", {{"natural", 1}, {"injected", 1}}},
+               {"errnos", {{{"errno", "EIO"}, {"natural", 1}, {"injected", 1}}}},
+               {"latency",
+                {{"mean_us", 1.5},
+                 {"p50_us", 1.0},
+                 {"p90_us", 2.0},
+                 {"p99_us", 2.0},
+                 {"max_us", 2.0},
+                 {"buckets", {{{"le_ns", 2047}, {"count", 5}}}}}}}}},
+            {"missed", 0},
+            {"notes", nlohmann::json::array()}};
   }
 
   IdempotencyTable table_{system_clock()};

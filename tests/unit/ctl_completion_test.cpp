@@ -58,6 +58,7 @@ TEST_F(CtlCompletion, AsksTheDaemonForKindsParametersAndIds) {
   EXPECT_THAT(values({"start", "packet_loss", "-p", ""}), ElementsAre("probability=", "model=", "max_events="));
   EXPECT_THAT(values({"start", "packet_loss", "--set", "model="}), ElementsAre("model=random", "model=per_flow"));
   EXPECT_THAT(values({"start", "packet_loss", "--target", "p"}), ElementsAre("peer=", "port="));
+  EXPECT_THAT(values({"drops", "--target", "c"}), ElementsAre("cgroup=", "container="));
   EXPECT_THAT(values({"start", "packet_loss", "--target", "interface=l"}), Contains("interface=lo"));
   EXPECT_THAT(values({"show", ""}), ElementsAre("A1", "A2"));
   EXPECT_THAT(values({"stop", ""}), ElementsAre("A1"));

@@ -86,6 +86,35 @@ TEST(Registry, IsBounded) {
   EXPECT_EQ(registry.refused(), 20U);
 }
 
+constexpr MetricSpec kBucket{"test_wait_seconds_bucket", MetricType::kCounter, "", 1, "A wait.",
+                             {"scope", "le"},            "test_wait_seconds"};
+constexpr MetricSpec kCount{"test_wait_seconds_count", MetricType::kCounter, "", 1, "A wait.", {"scope"},
+                            "test_wait_seconds"};
+constexpr MetricSpec kSum{"test_wait_seconds_sum", MetricType::kCounter, "seconds", 1000, "A wait.", {"scope"},
+                          "test_wait_seconds"};
+
+TEST(Exposition, AHistogramHasOneHeadAndItsBucketsAscend) {
+  Registry registry;
+  registry.begin_round();
+  for (const char* bound : {"+Inf", "16", "2", "0.5"}) registry.set(kBucket, {"b", bound}, 1);
+  registry.set(kBucket, {"a", "+Inf"}, 3);
+  registry.set(kSum, {"a"}, 1500);
+  registry.set(kCount, {"a"}, 3);
+  const std::string series =
+      "test_wait_seconds_bucket{scope=\"a\",le=\"+Inf\"} 3\n"
+      "test_wait_seconds_bucket{scope=\"b\",le=\"0.5\"} 1\n"
+      "test_wait_seconds_bucket{scope=\"b\",le=\"2\"} 1\n"
+      "test_wait_seconds_bucket{scope=\"b\",le=\"16\"} 1\n"
+      "test_wait_seconds_bucket{scope=\"b\",le=\"+Inf\"} 1\n"
+      "test_wait_seconds_count{scope=\"a\"} 3\n"
+      "test_wait_seconds_sum{scope=\"a\"} 1.5\n";
+  EXPECT_EQ(expose(registry, ExpositionFormat::kText),
+            "# HELP test_wait_seconds A wait.\n# TYPE test_wait_seconds histogram\n" + series);
+  EXPECT_EQ(expose(registry, ExpositionFormat::kOpenMetrics),
+            "# HELP test_wait_seconds A wait.\n# TYPE test_wait_seconds histogram\n# UNIT test_wait_seconds seconds\n" +
+                series + "# EOF\n");
+}
+
 TEST(Registry, LabelsAreShortAndUtf8) {
   Registry registry;
   registry.begin_round();

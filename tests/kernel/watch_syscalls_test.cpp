@@ -1,0 +1,109 @@
+// System calls of a target: how many, how they end, injected errors told apart from natural ones, how long they take.
+// Observer: the processes that call.
+#include <gmock/gmock.h>
+
+#include <chrono>
+#include <thread>
+
+#include "base/result.h"
+#include "support/child.h"
+#include "syscall_bed.h"
+
+namespace chaos::test {
+namespace {
+
+using nlohmann::json;
+
+class WatchSyscalls : public SyscallFailure {
+ protected:
+  [[nodiscard]] json look(const std::string& target) const {
+    const Response answer = daemon_->get("/api/monitoring/syscalls?lease=30s&target=" + target);
+    if (answer.status != 200) throw std::runtime_error(answer.text);
+    return answer.body;
+  }
+};
+
+json call_of(const json& report, const std::string& name) {
+  for (const json& call : report.at("syscalls")) {
+    if (call.at("name") == name) return call;
+  }
+  return {{"calls", 0}, {"errors", {{"natural", 0}, {"injected", 0}}}, {"errnos", json::array()}};
+}
+
+TEST_F(WatchSyscalls, CallsAndErrorsAreExactAndInjectedOnesAreToldApart) {
+  constexpr int kCalls = 500;
+  constexpr int kInjected = 100;
+  const std::string target = "cgroup=" + cgroup_->path();
+  const int natural = Caller::natural("connect");
+  ASSERT_NE(natural, 0);
+  (void)look(target);
+  // What fails before anybody injects.
+  EXPECT_EQ(victim_->make("connect", kCalls), (Outcomes{{natural, kCalls}}));
+  const std::string id = begin(of_cgroup(), {{"syscalls", "socket"}, {"first", kInjected}});
+  const int threads = 4;
+  EXPECT_EQ(victim_->make("socket", kCalls, threads), (Outcomes{{0, kCalls - kInjected}, {kError, kInjected}}));
+  EXPECT_EQ(neighbour_.make("socket", 300), (Outcomes{{0, 300}}));
+  (void)end(id);
+  const json report = look(target);
+  const json sockets = call_of(report, "socket");
+  EXPECT_GE(sockets.at("calls"), kCalls);
+  EXPECT_EQ(sockets.at("errors"), (json{{"natural", 0}, {"injected", kInjected}})) << sockets;
+  EXPECT_EQ(sockets.at("errnos"), (json{{{"errno", kErrorName}, {"natural", 0}, {"injected", kInjected}}}));
+  const json connects = call_of(report, "connect");
+  EXPECT_EQ(connects.at("calls"), kCalls);
+  EXPECT_EQ(connects.at("errors"), (json{{"natural", kCalls}, {"injected", 0}}));
+  EXPECT_EQ(report.at("missed"), 0);
+  std::uint64_t samples = 0;
+  for (const json& bucket : sockets.at("latency").at("buckets")) samples += bucket.at("count").get<std::uint64_t>();
+  EXPECT_EQ(samples, sockets.at("calls"));
+  EXPECT_LT(sockets.at("calls").get<int>(), kCalls + 100) << "the neighbour's were counted";
+  expect_no_residue();
+}
+
+// Both at once, and with the same errno.
+TEST_F(WatchSyscalls, TheSameErrnoByItselfAndInjected) {
+  const std::string target = "cgroup=" + cgroup_->path();
+  const int natural = Caller::natural("connect");
+  (void)look(target);
+  const Response planned =
+      daemon_->post("/api/chaos/plan", failure(of_cgroup(), {{"syscalls", "connect"}, {"errno", errno_name(natural)}}));
+  ASSERT_EQ(planned.status, 200) << planned.text;
+  const std::string id =
+      begin(of_cgroup(), {{"syscalls", "connect"}, {"errno", errno_name(natural)}, {"every_nth", 3}});
+  EXPECT_EQ(victim_->make("connect", 300), (Outcomes{{natural, 300}})) << "nobody outside can tell";
+  EXPECT_EQ(Sums(end(id)).injected, 100U);
+  EXPECT_EQ(call_of(look(target), "connect").at("errors"), (json{{"natural", 200}, {"injected", 100}}));
+}
+
+TEST_F(WatchSyscalls, OfAProcessWithWhatItForksAndHowLongItTakes) {
+  constexpr int kTimes = 10;
+  const Child shell("/bin/sh",
+                    {"sh", "-c", "read go; for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.05; done; echo over; read go"});
+  const std::string target = "pid=" + std::to_string(shell.pid());
+  EXPECT_THAT(look(target).at("scope").get<std::string>(), testing::HasSubstr(std::to_string(shell.pid())));
+  const auto began = std::chrono::steady_clock::now();
+  shell.write_line("go");
+  EXPECT_EQ(shell.read_line(), "over");
+  const double took_us = std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - began).count();
+  const json report = look(target);
+  json sleeps = call_of(report, "clock_nanosleep");
+  if (sleeps.at("calls") == 0) sleeps = call_of(report, "nanosleep");
+  ASSERT_EQ(sleeps.at("calls"), kTimes) << report.dump(1);
+  constexpr double kAsked = 50'000;
+  const double mean = sleeps.at("latency").at("mean_us");
+  EXPECT_GE(mean, kAsked);
+  EXPECT_LE(mean * kTimes, took_us);
+  EXPECT_GE(sleeps.at("latency").at("p50_us").get<double>(), kAsked);
+  for (const json& bucket : sleeps.at("latency").at("buckets"))
+    EXPECT_GE(bucket.at("le_ns").get<double>(), kAsked * 1000);
+  EXPECT_GE(call_of(report, "execve").at("calls"), kTimes) << "of what it has forked since";
+}
+
+TEST_F(WatchSyscalls, ATargetIsRequired) {
+  const Response refused = daemon_->get("/api/monitoring/syscalls?lease=5s");
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_EQ(refused.body.value("field", ""), "query.target");
+}
+
+}  // namespace
+}  // namespace chaos::test
