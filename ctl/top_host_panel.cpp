@@ -44,8 +44,10 @@ TopLine cpu_line(const TopModel& model, TopPlace place) {
   line.field("irq", plain_percent(share_of(host.cpu, {"irq", "softirq"})));
   line.field("steal", plain_percent(steal), level(steal, 0.02, 0.1));
   if (host.load[0]) {
+    const std::size_t before = line.used();
     line.field("load",
                fmt::format("{:.2f} {:.2f} {:.2f}", *host.load[0], host.load[1].value_or(0), host.load[2].value_or(0)));
+    if (line.used() == before) line.field("load", fmt::format("{:.2f}", *host.load[0]));
   }
   line.field("", host.cpus > 0 ? fmt::format("{} CPUs", host.cpus) : "");
   return line.line();
