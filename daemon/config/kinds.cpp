@@ -54,18 +54,12 @@ constexpr KindParameter kComponent[]{{"failure_type", kChoice, kFailureTypes},
 constexpr KindParameter kSyscallFailure[]{{"syscalls", kText},     {"errno", kText},    {"probability", kProbability},
                                           {"every_nth", kInteger}, {"first", kInteger}, {"path", kText},
                                           {"fd_type", kText},      {"min_size", kBytes}};
-constexpr KindParameter kSyscallLatency[]{{"syscalls", kText},
-                                          {"delay", kDuration},
-                                          {"jitter", kDuration},
-                                          {"distribution", kChoice, kDistributions},
-                                          {"table", kText},
-                                          {"probability", kProbability},
-                                          {"every_nth", kInteger},
-                                          {"first", kInteger},
-                                          {"path", kText},
-                                          {"fd_type", kText},
-                                          {"min_size", kBytes},
-                                          {"max_waiters", kInteger}};
+constexpr KindParameter kSyscallLatency[]{{"syscalls", kText},     {"delay", kDuration},
+                                          {"jitter", kDuration},   {"distribution", kChoice, kDistributions},
+                                          {"table", kText},        {"probability", kProbability},
+                                          {"every_nth", kInteger}, {"first", kInteger},
+                                          {"path", kText},         {"fd_type", kText},
+                                          {"min_size", kBytes},    {"max_waiters", kInteger}};
 
 constexpr KindEntry kKinds[]{
     {"packet_loss", true, kPacketLoss},

@@ -20,12 +20,10 @@ constexpr std::array<bpf_insn, 2> kReturnZero{{
 
 }  // namespace
 
-int try_code(bpf_prog_type type, bpf_attach_type attach, const char* function, std::span<const bpf_insn> code,
+int try_code(bpf_prog_type type, bpf_attach_type attach, unsigned function, std::span<const bpf_insn> code,
              std::uint32_t flags, bool attach_too) {
-  const int id = libbpf_find_vmlinux_btf_id(function, attach);
-  if (id <= 0) return ENOENT;
-  LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = attach, .prog_flags = flags,
-              .attach_btf_id = static_cast<std::uint32_t>(id));
+  if (function == 0) return ENOENT;
+  LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = attach, .prog_flags = flags, .attach_btf_id = function);
   const UniqueFd program(bpf_prog_load(type, kName, "GPL", code.data(), code.size(), &opts));
   if (!program.valid()) return errno;
   if (!attach_too) return 0;
@@ -33,8 +31,7 @@ int try_code(bpf_prog_type type, bpf_attach_type attach, const char* function, s
   return link.valid() ? 0 : errno;
 }
 
-int try_function(bpf_prog_type type, bpf_attach_type attach, const char* function, std::uint32_t flags,
-                 bool attach_too) {
+int try_function(bpf_prog_type type, bpf_attach_type attach, unsigned function, std::uint32_t flags, bool attach_too) {
   return try_code(type, attach, function, kReturnZero, flags, attach_too);
 }
 

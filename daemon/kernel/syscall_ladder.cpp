@@ -36,8 +36,35 @@ int try_helper(bpf_prog_type type, bpf_attach_type attach, std::int32_t helper, 
   return program.valid() ? 0 : errno;
 }
 
-MechanismState entry_state() {
-  const int err = try_function(BPF_PROG_TYPE_TRACING, BPF_MODIFY_RETURN, "__x64_sys_fsync");
+struct BtfDeleter {
+  void operator()(btf* types) const { btf__free(types); }
+};
+
+constexpr std::array<std::string_view, 4> kKept{"__x64_sys_", "security_", "bpf_lsm_", "bpf_task_"};
+
+/// In one walk: the kernel has a hundred thousand types.
+SyscallLadder::Functions find_functions() {
+  SyscallLadder::Functions found;
+  const std::unique_ptr<btf, BtfDeleter> types(btf__load_vmlinux_btf());
+  const unsigned count = types ? btf__type_cnt(types.get()) : 0;
+  for (unsigned id = 1; id < count; ++id) {
+    const btf_type* type = btf__type_by_id(types.get(), id);
+    if (!btf_is_func(type)) continue;
+    const std::string_view name = btf__name_by_offset(types.get(), type->name_off);
+    if (std::ranges::any_of(kKept, [&](std::string_view start) { return name.starts_with(start); })) {
+      found.try_emplace(std::string(name), id);
+    }
+  }
+  return found;
+}
+
+unsigned number_of(const SyscallLadder::Functions& functions, std::string_view name) {
+  const auto found = functions.find(name);
+  return found == functions.end() ? 0 : found->second;
+}
+
+MechanismState entry_state(const SyscallLadder::Functions& functions) {
+  const int err = try_function(BPF_PROG_TYPE_TRACING, BPF_MODIFY_RETURN, number_of(functions, "__x64_sys_fsync"));
   return {SyscallMechanism::kEntry, err == 0, false,
           err == 0 ? "" : why(err, "calls that programs may decide (CONFIG_FUNCTION_ERROR_INJECTION)"),
           "fmod_ret_syscall"};
@@ -50,11 +77,12 @@ MechanismState override_state() {
   return {SyscallMechanism::kOverride, err == 0, false, err == 0 ? "" : why(err, kLacking), "bpf_override_return"};
 }
 
-MechanismState security_state() {
+MechanismState security_state(const SyscallLadder::Functions& functions) {
   MechanismState state{SyscallMechanism::kSecurity, true, false, {}, "security_hooks"};
-  const int by_return = try_function(BPF_PROG_TYPE_TRACING, BPF_MODIFY_RETURN, "security_file_open");
+  const int by_return =
+      try_function(BPF_PROG_TYPE_TRACING, BPF_MODIFY_RETURN, number_of(functions, "security_file_open"));
   if (by_return == 0) return state;
-  const int by_lsm = try_function(BPF_PROG_TYPE_LSM, BPF_LSM_MAC, "file_open");
+  const int by_lsm = try_function(BPF_PROG_TYPE_LSM, BPF_LSM_MAC, number_of(functions, "bpf_lsm_file_open"));
   state.by_lsm = by_lsm == 0 && is_lsm_active();
   state.available = state.by_lsm;
   if (state.available) return state;
@@ -68,24 +96,6 @@ MechanismState cgroup_state() {
   const int err = try_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET4_CONNECT, BPF_FUNC_set_retval, -EIO);
   return {SyscallMechanism::kCgroup, err == 0, false,
           err == 0 ? "" : why(err, "bpf_set_retval at cgroups (CONFIG_CGROUP_BPF, Linux 5.18)"), "cgroup_calls"};
-}
-
-struct BtfDeleter {
-  void operator()(btf* types) const { btf__free(types); }
-};
-
-/// In one walk: the kernel has a hundred thousand types.
-SyscallLadder::Functions find_functions() {
-  SyscallLadder::Functions found;
-  const std::unique_ptr<btf, BtfDeleter> types(btf__load_vmlinux_btf());
-  const unsigned count = types ? btf__type_cnt(types.get()) : 0;
-  for (unsigned id = 1; id < count; ++id) {
-    const btf_type* type = btf__type_by_id(types.get(), id);
-    if (!btf_is_func(type)) continue;
-    const std::string_view name = btf__name_by_offset(types.get(), type->name_off);
-    if (name.starts_with("__x64_sys_") || name.starts_with("security_")) found.try_emplace(std::string(name), id);
-  }
-  return found;
 }
 
 }  // namespace
@@ -110,8 +120,11 @@ std::string_view to_string(SyscallMechanism mechanism) {
 
 const SyscallLadder& SyscallLadder::here() {
 #ifdef __x86_64__
-  static const SyscallLadder ladder({entry_state(), override_state(), security_state(), cgroup_state()},
-                                    find_functions());
+  static const SyscallLadder ladder = [] {
+    Functions functions = find_functions();
+    return SyscallLadder({entry_state(functions), override_state(), security_state(functions), cgroup_state()},
+                         std::move(functions));
+  }();
 #else
   static const SyscallLadder ladder(
       [] {
@@ -128,10 +141,7 @@ const SyscallLadder& SyscallLadder::here() {
   return ladder;
 }
 
-unsigned SyscallLadder::function(std::string_view name) const {
-  const auto found = functions_.find(name);
-  return found == functions_.end() ? 0 : found->second;
-}
+unsigned SyscallLadder::function(std::string_view name) const { return number_of(functions_, name); }
 
 bool SyscallLadder::can(const SyscallInfo& call, SyscallMechanism mechanism, Needs needs) const {
   switch (mechanism) {

@@ -34,7 +34,8 @@ class SyscallLadder {
  public:
   /// Looks once for the life of the process: a kernel does not change. Some 100 ms the first time.
   static const SyscallLadder& here();
-  /// The kernel's functions that calls and security hooks have, by name, with their numbers among its types.
+  /// The kernel's functions that calls and security hooks have and that deal with tasks, by name, with their numbers
+  /// among its types.
   using Functions = std::map<std::string, unsigned, std::less<>>;
   SyscallLadder(std::array<MechanismState, 4> states, Functions functions)
       : states_(std::move(states)), functions_(std::move(functions)) {}

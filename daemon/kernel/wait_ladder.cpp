@@ -1,12 +1,10 @@
 #include "kernel/wait_ladder.h"
 
-#include <bpf/btf.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <sys/mount.h>
 
 #include <algorithm>
-#include <memory>
 #include <string>
 
 #include "base/contains.h"
@@ -18,6 +16,10 @@ namespace {
 
 using enum SyscallMechanism;
 
+/// What the programs call.
+constexpr std::string_view kFromPid = "bpf_task_from_pid";
+constexpr std::string_view kRelease = "bpf_task_release";
+
 constexpr std::array kHooks{
     CHAOS_HOOK_FILE_OPEN,       CHAOS_HOOK_INODE_GETATTR,  CHAOS_HOOK_MMAP_FILE,      CHAOS_HOOK_FILE_IOCTL,
     CHAOS_HOOK_FILE_LOCK,       CHAOS_HOOK_PATH_TRUNCATE,  CHAOS_HOOK_TASK_ALLOC,     CHAOS_HOOK_BPRM_CHECK_SECURITY,
@@ -26,22 +28,7 @@ constexpr std::array kHooks{
     CHAOS_HOOK_SOCKET_SHUTDOWN,
 };
 
-struct BtfDeleter {
-  void operator()(btf* types) const { btf__free(types); }
-};
-
-/// Numbers of the kernel's functions that the programs call; 0: it has none.
-struct Kfuncs {
-  int from_pid = 0;
-  int release = 0;
-};
-
-Kfuncs find_kfuncs() {
-  const std::unique_ptr<btf, BtfDeleter> types(btf__load_vmlinux_btf());
-  if (!types) return {};
-  return {.from_pid = std::max(0, btf__find_by_name_kind(types.get(), "bpf_task_from_pid", BTF_KIND_FUNC)),
-          .release = std::max(0, btf__find_by_name_kind(types.get(), "bpf_task_release", BTF_KIND_FUNC))};
-}
+unsigned number_of(std::string_view function) { return SyscallLadder::here().function(function); }
 
 /// Why there can be no file whose pages come late; empty: there can.
 std::string why_no_file() {
@@ -54,22 +41,22 @@ std::string why_no_file() {
 }
 
 /// A program that may sleep and asks for a task, at this hook or entry; 0 or an errno.
-int try_sleeper(const Kfuncs& kfuncs, bpf_prog_type type, bpf_attach_type attach, const char* function) {
+int try_sleeper(bpf_prog_type type, bpf_attach_type attach, std::string_view function) {
   const std::array<bpf_insn, 7> code{{
       {BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_1, 0, 0, 1},
-      {BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_KFUNC_CALL, 0, kfuncs.from_pid},
+      {BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_KFUNC_CALL, 0, static_cast<__s32>(number_of(kFromPid))},
       {BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_0, 0, 2, 0},
       {BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_1, BPF_REG_0, 0, 0},
-      {BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_KFUNC_CALL, 0, kfuncs.release},
+      {BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_KFUNC_CALL, 0, static_cast<__s32>(number_of(kRelease))},
       {BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 0},
       {BPF_JMP | BPF_EXIT, 0, 0, 0, 0},
   }};
-  return probe::try_code(type, attach, function, code, BPF_F_SLEEPABLE, true);
+  return probe::try_code(type, attach, number_of(function), code, BPF_F_SLEEPABLE, true);
 }
 
-MechanismState security_state(const Kfuncs& kfuncs) {
+MechanismState security_state() {
   MechanismState state{kWaitSecurity, false, true, {}, "sleepable_security_hooks"};
-  if (const int err = try_sleeper(kfuncs, BPF_PROG_TYPE_LSM, BPF_LSM_MAC, "file_open"); err != 0) {
+  if (const int err = try_sleeper(BPF_PROG_TYPE_LSM, BPF_LSM_MAC, "bpf_lsm_file_open"); err != 0) {
     state.reason = probe::why(err, "sleeping programs of BPF LSM (CONFIG_BPF_LSM)");
   } else if (!probe::is_lsm_active()) {
     state.reason = "BPF LSM is not in /sys/kernel/security/lsm (lsm=...,bpf at boot)";
@@ -78,9 +65,9 @@ MechanismState security_state(const Kfuncs& kfuncs) {
   return state;
 }
 
-MechanismState entry_state(const Kfuncs& kfuncs) {
+MechanismState entry_state() {
   MechanismState state{kWaitEntry, false, false, {}, "sleepable_syscall_entries"};
-  const int err = try_sleeper(kfuncs, BPF_PROG_TYPE_TRACING, BPF_MODIFY_RETURN, "__x64_sys_fsync");
+  const int err = try_sleeper(BPF_PROG_TYPE_TRACING, BPF_MODIFY_RETURN, "__x64_sys_fsync");
   if (err != 0) state.reason = probe::why(err, "calls that programs may decide (CONFIG_FUNCTION_ERROR_INJECTION)");
   state.available = err == 0;
   return state;
@@ -89,8 +76,8 @@ MechanismState entry_state(const Kfuncs& kfuncs) {
 std::set<chaos_syscall_hook> find_sleepable() {
   std::set<chaos_syscall_hook> found;
   for (const chaos_syscall_hook hook : kHooks) {
-    const std::string name(to_string(hook));
-    if (probe::try_function(BPF_PROG_TYPE_LSM, BPF_LSM_MAC, name.c_str(), BPF_F_SLEEPABLE, false) == 0) {
+    const unsigned function = number_of("bpf_lsm_" + std::string(to_string(hook)));
+    if (probe::try_function(BPF_PROG_TYPE_LSM, BPF_LSM_MAC, function, BPF_F_SLEEPABLE, false) == 0) {
       found.insert(hook);
     }
   }
@@ -105,14 +92,13 @@ WaitLadder find_ladder() {
   std::set<chaos_syscall_hook> sleepable;
   std::string reason;
 #ifdef __x86_64__
-  const Kfuncs kfuncs = find_kfuncs();
-  if (kfuncs.from_pid == 0 || kfuncs.release == 0) {
+  if (number_of(kFromPid) == 0 || number_of(kRelease) == 0) {
     reason = "the kernel lacks bpf_task_from_pid (Linux 6.2)";
   } else {
     reason = why_no_file();
   }
   if (reason.empty()) {
-    states = {security_state(kfuncs), entry_state(kfuncs)};
+    states = {security_state(), entry_state()};
     if (states[0].available) sleepable = find_sleepable();
   }
 #else

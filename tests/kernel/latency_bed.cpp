@@ -24,19 +24,9 @@ std::vector<pid_t> SyscallLatency::helpers() const {
   return found;
 }
 
-double SyscallLatency::until_all_have_gone_on() {
-  std::vector<std::uint64_t> before;
-  for (int i = 0; i < TimedCalls::kMostThreads; ++i) before.push_back(timed_.done(i));
+double SyscallLatency::until_nobody_waits() {
   const auto began = std::chrono::steady_clock::now();
-  const bool all = eventually(
-      [&] {
-        for (int i = 0; i < TimedCalls::kMostThreads; ++i) {
-          if (timed_.done(i) == before[static_cast<std::size_t>(i)]) return false;
-        }
-        return true;
-      },
-      std::chrono::seconds(20));
-  EXPECT_TRUE(all);
+  EXPECT_TRUE(eventually([&] { return waiting(0) == 0; }, std::chrono::seconds(20)));
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began).count();
 }
 

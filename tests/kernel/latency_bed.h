@@ -43,8 +43,8 @@ class SyscallLatency : public SyscallFailure {
     for (int i = 0; i < TimedCalls::kMostThreads; ++i) count += timed_.in_call_ms(i) > longer_than_ms ? 1 : 0;
     return count;
   }
-  /// How long it takes until each of them has had its call's end, in ms; from now on.
-  double until_all_have_gone_on();
+  /// How long it takes from now on until all calls are over, in ms.
+  double until_nobody_waits();
 
   TimedCalls timed_;
   TimedCalls beside_;  ///< in no target

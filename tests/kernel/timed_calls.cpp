@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -37,6 +38,16 @@ void pause_for(long us) {
   nanosleep(&time, nullptr);
 }
 
+/// Between processes, which std::atomic's own wait is not.
+void await_another(const std::atomic<std::uint32_t>& word, std::uint32_t than) {
+  (void)syscall(SYS_futex, &word, FUTEX_WAIT, than, nullptr, nullptr, 0);
+}
+
+void give_order(std::atomic<std::uint32_t>& word) {
+  word.fetch_add(1);
+  (void)syscall(SYS_futex, &word, FUTEX_WAKE, std::numeric_limits<int>::max(), nullptr, nullptr, 0);
+}
+
 }  // namespace
 
 TimedCalls::TimedCalls() {
@@ -45,7 +56,13 @@ TimedCalls::TimedCalls() {
   page_ = new (memory) Page{};
   pid_ = fork();
   if (pid_ < 0) throw std::runtime_error("no process");
-  if (pid_ > 0) return;
+  if (pid_ > 0) {
+    // All that it needs is there before it is anybody's target.
+    if (!eventually([&] { return page_->ready.load() == kMostThreads; }, std::chrono::seconds(60))) {
+      throw std::runtime_error("the process does not become ready");
+    }
+    return;
+  }
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   live(dir_.path().string());
 }
@@ -74,10 +91,12 @@ void TimedCalls::work(int thread, const std::string& dir) {
   to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   const std::array<char, 512> bytes{};
   Page::Thread& own = page_->threads[thread];
+  page_->ready.fetch_add(1);
   for (;;) {
+    const std::uint32_t order = page_->order.load();
     const std::uint32_t call = page_->call.load();
     if (call == 0 || thread >= page_->active.load() || page_->begun.fetch_add(1) >= page_->limit.load()) {
-      pause_for(1000);
+      await_another(page_->order, order);
       continue;
     }
     const std::uint64_t began = now_ns();
@@ -108,6 +127,11 @@ void TimedCalls::work(int thread, const std::string& dir) {
 void TimedCalls::go_round() {
   std::uint64_t last = now_ns();
   for (;;) {
+    const std::uint32_t order = page_->order.load();
+    if (page_->call.load() == 0) {
+      await_another(page_->order, order);
+      last = now_ns();
+    }
     pause_for(1000);
     const std::uint64_t now = now_ns();
     const std::uint64_t gap = (now - last) / 1000;
@@ -117,13 +141,22 @@ void TimedCalls::go_round() {
   }
 }
 
+double TimedCalls::cpu_seconds(pid_t process) {
+  clockid_t clock{};
+  timespec time{};
+  if (clock_getcpuclockid(process, &clock) != 0 || clock_gettime(clock, &time) != 0) {
+    throw std::runtime_error("no CPU time of process " + std::to_string(process));
+  }
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) / 1e9;
+}
+
 double TimedCalls::in_call_ms(int thread) const {
   const std::uint64_t began = page_->threads[thread].began_ns.load();
   const std::uint64_t now = now_ns();
   return began == 0 || now < began ? 0 : static_cast<double>(now - began) / 1e6;
 }
 
-void TimedCalls::begin(const std::string& call, int threads, int pause_us) {
+void TimedCalls::begin(const std::string& call, int threads, int pause_us, int limit) {
   const auto found = std::ranges::find(kCalls, call);
   if (found == kCalls.end()) throw std::runtime_error("no such call: " + call);
   page_->pause_us.store(pause_us);
@@ -132,13 +165,15 @@ void TimedCalls::begin(const std::string& call, int threads, int pause_us) {
   page_->begun.store(0);
   page_->rounds.store(0);
   page_->longest_pause_us.store(0);
-  page_->limit.store(std::numeric_limits<std::int32_t>::max());
+  page_->limit.store(static_cast<std::uint32_t>(limit));
   page_->active.store(threads);
   page_->call.store(static_cast<std::uint32_t>(found - kCalls.begin()) + 1);
+  give_order(page_->order);
 }
 
 void TimedCalls::stop() {
   page_->call.store(0);
+  give_order(page_->order);
   const bool over = eventually(
       [&] { return std::ranges::all_of(page_->threads, [](const auto& one) { return one.began_ns.load() == 0; }); },
       std::chrono::seconds(20));
@@ -147,9 +182,7 @@ void TimedCalls::stop() {
 
 std::vector<double> TimedCalls::take(const std::string& call, int count, int pause_us) {
   stop();
-  begin(call, 0, pause_us);
-  page_->limit.store(static_cast<std::uint32_t>(count));
-  page_->active.store(1);
+  begin(call, 1, pause_us, count);
   const bool done =
       eventually([&] { return page_->noted.load() >= static_cast<std::uint32_t>(count); }, std::chrono::seconds(100));
   stop();

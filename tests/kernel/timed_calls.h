@@ -24,7 +24,8 @@ class TimedCalls {
 
   [[nodiscard]] pid_t pid() const { return pid_; }
   /// So many threads begin to make this call: openat, connect, fsync, pwrite64, or pause (nanosleep(2) of `pause_us`).
-  void begin(const std::string& call, int threads, int pause_us = 0);
+  /// `limit`: of calls, by all of them.
+  void begin(const std::string& call, int threads, int pause_us = 0, int limit = 0x7fffffff);
   /// They stop, each when its call is over; waits for that.
   void stop();
   /// begin(), until there are so many, stop(): what each took, in ms, and no more of them.
@@ -32,6 +33,8 @@ class TimedCalls {
 
   /// Calls that are over, of one thread.
   [[nodiscard]] std::uint64_t done(int thread) const { return page_->threads[thread].done.load(); }
+  /// CPU time of the process so far, in seconds.
+  [[nodiscard]] static double cpu_seconds(pid_t process);
   /// For how long the thread's present call has been going on, in ms; 0: in none.
   [[nodiscard]] double in_call_ms(int thread) const;
   /// How often a thread of the process that makes no such calls has come round since the last begin(), and its longest
@@ -41,7 +44,9 @@ class TimedCalls {
 
  private:
   struct Page {
-    std::atomic<std::uint32_t> call;  ///< index of the name, from 1; 0: none
+    std::atomic<int> ready;
+    std::atomic<std::uint32_t> order;  ///< another number with each change of what follows
+    std::atomic<std::uint32_t> call;   ///< index of the name, from 1; 0: none
     std::atomic<int> active;
     std::atomic<int> pause_us;
     std::atomic<std::uint64_t> rounds;
