@@ -171,7 +171,7 @@ TEST_F(WatchDrops, AProcessKilledForWantOfMemoryIsCounted) {
   const json mine_before = look("drops", mine);
   const json others_before = look("drops", target());
   const std::uint64_t killed_before = oom_kills();
-  Child glutton("/bin/sh", {"sh", "-c", "read go && tail -c 200000000 /dev/zero >/dev/null; echo over"});
+  Child glutton("/bin/sh", {"sh", "-c", "read go && head -c 200000000 /dev/zero | tail -n 1 >/dev/null; echo over"});
   limited.add(glutton.pid());
   glutton.write_line("go");
   (void)glutton.read_line();

@@ -5,7 +5,6 @@
 #include <chrono>
 #include <thread>
 
-#include "base/result.h"
 #include "support/child.h"
 #include "syscall_bed.h"
 
@@ -34,11 +33,9 @@ TEST_F(WatchSyscalls, CallsAndErrorsAreExactAndInjectedOnesAreToldApart) {
   constexpr int kCalls = 500;
   constexpr int kInjected = 100;
   const std::string target = "cgroup=" + cgroup_->path();
-  const int natural = Caller::natural("connect");
-  ASSERT_NE(natural, 0);
   (void)look(target);
-  // What fails before anybody injects.
-  EXPECT_EQ(victim_->make("connect", kCalls), (Outcomes{{natural, kCalls}}));
+  // What fails by itself.
+  EXPECT_EQ(victim_->make("recvfrom", kCalls), (Outcomes{{EAGAIN, kCalls}}));
   const std::string id = begin(of_cgroup(), {{"syscalls", "socket"}, {"first", kInjected}});
   const int threads = 4;
   EXPECT_EQ(victim_->make("socket", kCalls, threads), (Outcomes{{0, kCalls - kInjected}, {kError, kInjected}}));
@@ -49,9 +46,9 @@ TEST_F(WatchSyscalls, CallsAndErrorsAreExactAndInjectedOnesAreToldApart) {
   EXPECT_GE(sockets.at("calls"), kCalls);
   EXPECT_EQ(sockets.at("errors"), (json{{"natural", 0}, {"injected", kInjected}})) << sockets;
   EXPECT_EQ(sockets.at("errnos"), (json{{{"errno", kErrorName}, {"natural", 0}, {"injected", kInjected}}}));
-  const json connects = call_of(report, "connect");
-  EXPECT_EQ(connects.at("calls"), kCalls);
-  EXPECT_EQ(connects.at("errors"), (json{{"natural", kCalls}, {"injected", 0}}));
+  const json receives = call_of(report, "recvfrom");
+  EXPECT_EQ(receives.at("calls"), kCalls);
+  EXPECT_EQ(receives.at("errnos"), (json{{{"errno", "EAGAIN"}, {"natural", kCalls}, {"injected", 0}}}));
   EXPECT_EQ(report.at("missed"), 0);
   std::uint64_t samples = 0;
   for (const json& bucket : sockets.at("latency").at("buckets")) samples += bucket.at("count").get<std::uint64_t>();
@@ -60,19 +57,24 @@ TEST_F(WatchSyscalls, CallsAndErrorsAreExactAndInjectedOnesAreToldApart) {
   expect_no_residue();
 }
 
-// Both at once, and with the same errno.
+// Both at once, and with the same errno: nobody outside can tell.
 TEST_F(WatchSyscalls, TheSameErrnoByItselfAndInjected) {
   const std::string target = "cgroup=" + cgroup_->path();
-  const int natural = Caller::natural("connect");
+  const Namespace ns("calls");
   (void)look(target);
-  const Response planned =
-      daemon_->post("/api/chaos/plan", failure(of_cgroup(), {{"syscalls", "connect"}, {"errno", errno_name(natural)}}));
-  ASSERT_EQ(planned.status, 200) << planned.text;
-  const std::string id =
-      begin(of_cgroup(), {{"syscalls", "connect"}, {"errno", errno_name(natural)}, {"every_nth", 3}});
-  EXPECT_EQ(victim_->make("connect", 300), (Outcomes{{natural, 300}})) << "nobody outside can tell";
-  EXPECT_EQ(Sums(end(id)).injected, 100U);
-  EXPECT_EQ(call_of(look(target), "connect").at("errors"), (json{{"natural", 200}, {"injected", 100}}));
+  const std::string id = begin(of_cgroup(), {{"syscalls", "connect"}, {"errno", "ECONNREFUSED"}, {"every_nth", 3}});
+  const Outcome outcome = shell_in(
+      *cgroup_, ns, "bash -c \"for i in {1..90}; do (exec 3<>/dev/tcp/127.0.0.1/9) || echo failed; done 2>/dev/null\"");
+  std::size_t failed = 0;
+  for (std::size_t at = 0; (at = outcome.output.find("failed", at)) != std::string::npos; ++at) ++failed;
+  EXPECT_EQ(failed, 90U) << outcome.output;
+  const std::uint64_t injected = Sums(end(id)).injected;
+  EXPECT_GE(injected, 30U);
+  json found;
+  for (const json& error : call_of(look(target), "connect").at("errnos")) {
+    if (error.at("errno") == "ECONNREFUSED") found = error;
+  }
+  EXPECT_EQ(found, (json{{"errno", "ECONNREFUSED"}, {"natural", 90 - injected}, {"injected", injected}}));
 }
 
 TEST_F(WatchSyscalls, OfAProcessWithWhatItForksAndHowLongItTakes) {

@@ -81,7 +81,7 @@ TEST_F(WatchTcp, WhatIsSentAgainIsAsMuchAsNstatSays) {
   const json before = look("tcp", target());
   const std::uint64_t outside_before = nstat(net_->left, "TcpRetransSegs");
   const json started = run_loss("3%");
-  for (const bool six : {false, true}) transfer(connect_pair(six), by_size(8U, 64U) << 20);
+  for (const bool six : {false, true}) transfer(connect_pair(six, six ? 7001 : 7000), by_size(8U, 64U) << 20);
   (void)daemon_.stop_scenario(started.at("id"));
   const auto grown = [&](const json& now, const char* key) {
     return now.at("retransmits").at(key).get<std::uint64_t>() - before.at("retransmits").at(key).get<std::uint64_t>();
