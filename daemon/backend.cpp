@@ -184,7 +184,7 @@ void Daemon::bind_telemetry(Backend& backend) {
   backend.metrics = [this](std::string pattern, Backend::JsonReply reply) {
     sampler_->metrics(std::move(pattern), std::move(reply));
   };
-  backend.metric_history = [this](HistoryQuery query, Backend::JsonReply reply) {
+  backend.metric_history = [this](HistoryQuery query, Backend::TextReply reply) {
     sampler_->history(std::move(query), std::move(reply));
   };
   backend.exposition = [this](ExpositionFormat format, Backend::TextReply reply) {
@@ -382,6 +382,7 @@ Status Daemon::apply(ConfigReport report) {
     if (Status status = injector_->configure(protect); !status) spdlog::error("reload: {}", status.error().message);
   });
   services_->configure(config);
+  targets_->configure(config);
   prober_->configure(config);
   sampler_->configure(config);
   server_->set_groups(RoleGroups::look_up(config.api.operate_group, config.api.view_group));

@@ -46,6 +46,16 @@ HttpLimits limits_of(const Api& api) {
   return limits;
 }
 
+std::filesystem::path store_file(const Store& store, const std::filesystem::path& state_dir) {
+  return store.path.empty() ? state_dir / "chaosd.db" : std::filesystem::path(store.path);
+}
+
+/// Beside the store: chaosd-history.db.
+std::filesystem::path history_file(const Store& store, const std::filesystem::path& state_dir) {
+  const std::filesystem::path file = store_file(store, state_dir);
+  return file.parent_path() / (file.stem().string() + "-history.db");
+}
+
 ScenarioRow row_of(const Scenario& scenario) {
   return {.id = scenario.id,
           .state = std::string(to_string(scenario.state)),
@@ -128,8 +138,7 @@ Status Daemon::open_state() {
   }
   if (latch_->engaged()) spdlog::warn("the emergency stop is latched ({}): nothing starts", latch_->reason());
   const Store& store = config_.config.store;
-  const std::filesystem::path file =
-      store.path.empty() ? options_.state_dir / "chaosd.db" : std::filesystem::path(store.path);
+  const std::filesystem::path file = store_file(store, options_.state_dir);
   Recorder::Retention retention;
   retention.age = std::chrono::duration_cast<std::chrono::seconds>(store.retention);
   auto recorder = Recorder::open(file, retention);
@@ -239,11 +248,16 @@ Status Daemon::open_api() {
   services_ = std::make_unique<ServiceWatch>(
       *loop_, *survey_worker_,
       [this](const ServiceState& service, bool was_running) { on_service(service, was_running); });
-  sampler_ = std::make_unique<Sampler>(*loop_, host_collectors(), [this] { return own_values(); });
+  sampler_ =
+      std::make_unique<Sampler>(*loop_, host_collectors(), history_file(config_.config.store, options_.state_dir),
+                                [this] { return own_values(); });
   prober_ = std::make_unique<Prober>(
       *loop_, [this](const std::string& service, const ServiceHealth& health) { on_health(service, health); });
   prober_->configure(config_.config);
   services_->on_look([this](const std::vector<ServiceState>& services) { sampler_->see_services(services); });
+  targets_ = std::make_unique<TargetView>(
+      *loop_, *survey_worker_, [this](std::vector<TargetState> targets) { sampler_->see_targets(std::move(targets)); });
+  targets_->configure(config_.config);
   services_->configure(config_.config);
   sampler_->configure(config_.config);
   backend_ = std::make_unique<Backend>(make_backend());
@@ -361,6 +375,7 @@ void Daemon::on_change(const Scenario& scenario) {
   announcer_->on_change(scenario);
   own_metrics_.on_change(scenario);
   if (sampler_) sampler_->set_busy(scenarios_->running() > 0);
+  if (targets_) targets_->on_change(scenario);
   set_status();
 }
 

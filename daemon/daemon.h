@@ -37,6 +37,7 @@
 #include "safety/undo_journal.h"
 #include "service_watch.h"
 #include "store/recorder.h"
+#include "target_view.h"
 #include "telemetry/prober.h"
 #include "telemetry/sampler.h"
 
@@ -113,6 +114,7 @@ class Daemon {
   std::unique_ptr<Worker> survey_worker_;  ///< residue, features: slow looks at the host
   std::vector<Feature> features_;          ///< survey worker only
   std::unique_ptr<ServiceWatch> services_;
+  std::unique_ptr<TargetView> targets_;
   OwnMetrics own_metrics_;
   std::unique_ptr<Sampler> sampler_;
   std::unique_ptr<Prober> prober_;
