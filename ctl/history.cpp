@@ -62,7 +62,8 @@ std::string unit_text(const Json& answer) {
 Outcome<std::string> path_of(const HistoryOptions& options, std::size_t columns) {
   const auto since = parse_duration(options.since);
   if (!since || since->count() == 0) {
-    return problem(Errc::kInvalid, "--since is \"" + options.since + "\"", "since", "a duration", "for example 10m or 2d");
+    return problem(Errc::kInvalid, "--since is \"" + options.since + "\"", "since", "a duration",
+                   "for example 10m or 2d");
   }
   // Two dots a column; no finer than what is sampled at most.
   std::string step = options.step;

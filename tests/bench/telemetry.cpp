@@ -155,7 +155,8 @@ class Bench {
   static std::pair<double, double> collectors(const test::Daemon& daemon) {
     double seconds = 0;
     double runs = 0;
-    for (const json& one : daemon.get("/api/monitoring/metrics?pattern=chaosd_collector_").body.at("metrics")) {
+    const json answer = daemon.get("/api/monitoring/metrics?pattern=chaosd_collector_").body;
+    for (const json& one : answer.at("metrics")) {
       if (one.at("name") == "chaosd_collector_cpu_seconds_total") seconds += one.at("value").get<double>();
       if (one.at("name") == "chaosd_collector_runs_total") runs = std::max(runs, one.at("value").get<double>());
     }
@@ -248,7 +249,8 @@ class Bench {
     table.add({fmt::format("resident memory after {} rounds", memory_rounds_), resident, "MB"});
     table.add(
         {"of it shared with files", static_cast<double>(test::status_kb(daemon.pid(), "RssFile")) * 1024 / 1e6, "MB"});
-    for (const json& one : daemon.get("/api/monitoring/metrics?pattern=chaosd_telemetry_").body.at("metrics")) {
+    const json own = daemon.get("/api/monitoring/metrics?pattern=chaosd_telemetry_").body;
+    for (const json& one : own.at("metrics")) {
       if (one.at("name") == "chaosd_telemetry_history_bytes") {
         table.add({"of it history", one.at("value").get<double>() / 1e6, "MB"});
       }
