@@ -62,7 +62,8 @@ std::string unit_text(const Json& answer) {
 Outcome<std::string> path_of(const HistoryOptions& options, std::size_t columns) {
   const auto since = parse_duration(options.since);
   if (!since || since->count() == 0) {
-    return problem(Errc::kInvalid, "--since is \"" + options.since + "\"", "since", "a duration", "for example 10m");
+    return problem(Errc::kInvalid, "--since is \"" + options.since + "\"", "since", "a duration",
+                   "for example 10m or 2d");
   }
   // Two dots a column; no finer than what is sampled at most.
   std::string step = options.step;
@@ -107,6 +108,9 @@ Outcome<Exit> run_history(Context& context, const HistoryOptions& options) {
     print_series(context, *answer, series, columns);
   }
   if (all.empty()) context.out << "No samples of it in that time.\n";
+  if (const std::string problem = text_of(*answer, "problem"); !problem.empty()) {
+    context.out << "Some may be missing: " << printable(problem) << '\n';
+  }
   if (all.size() > kMostPlots) {
     context.out << fmt::format("{} more series: choose by --label, or see all with -o json.\n",
                                all.size() - kMostPlots);

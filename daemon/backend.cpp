@@ -184,7 +184,7 @@ void Daemon::bind_telemetry(Backend& backend) {
   backend.metrics = [this](std::string pattern, Backend::JsonReply reply) {
     sampler_->metrics(std::move(pattern), std::move(reply));
   };
-  backend.metric_history = [this](HistoryQuery query, Backend::JsonReply reply) {
+  backend.metric_history = [this](HistoryQuery query, Backend::TextReply reply) {
     sampler_->history(std::move(query), std::move(reply));
   };
   backend.watch = [this](WatchQuery query, WatchStreams::Reply reply) {
@@ -399,6 +399,7 @@ Status Daemon::apply(ConfigReport report) {
     if (Status status = injector_->configure(protect); !status) spdlog::error("reload: {}", status.error().message);
   });
   services_->configure(config);
+  targets_->configure(config);
   prober_->configure(config);
   sampler_->configure(config);
   watches_->configure(config);

@@ -47,6 +47,16 @@ HttpLimits limits_of(const Api& api) {
   return limits;
 }
 
+std::filesystem::path store_file(const Store& store, const std::filesystem::path& state_dir) {
+  return store.path.empty() ? state_dir / "chaosd.db" : std::filesystem::path(store.path);
+}
+
+/// Beside the store: chaosd-history.db.
+std::filesystem::path history_file(const Store& store, const std::filesystem::path& state_dir) {
+  const std::filesystem::path file = store_file(store, state_dir);
+  return file.parent_path() / (file.stem().string() + "-history.db");
+}
+
 ScenarioRow row_of(const Scenario& scenario) {
   return {.id = scenario.id,
           .state = std::string(to_string(scenario.state)),
@@ -129,8 +139,7 @@ Status Daemon::open_state() {
   }
   if (latch_->engaged()) spdlog::warn("the emergency stop is latched ({}): nothing starts", latch_->reason());
   const Store& store = config_.config.store;
-  const std::filesystem::path file =
-      store.path.empty() ? options_.state_dir / "chaosd.db" : std::filesystem::path(store.path);
+  const std::filesystem::path file = store_file(store, options_.state_dir);
   Recorder::Retention retention;
   retention.age = std::chrono::duration_cast<std::chrono::seconds>(store.retention);
   auto recorder = Recorder::open(file, retention);
@@ -247,11 +256,15 @@ Status Daemon::open_api() {
                             .watch_calls = &injector_->packets().control().watch_calls});
   watches_->configure(config_.config);
   watch_streams_ = std::make_unique<WatchStreams>(*loop_, *watches_);
-  sampler_ = std::make_unique<Sampler>(*loop_, collectors(), [this] { return own_values(); });
+  sampler_ = std::make_unique<Sampler>(*loop_, collectors(), history_file(config_.config.store, options_.state_dir),
+                                       [this] { return own_values(); });
   prober_ = std::make_unique<Prober>(
       *loop_, [this](const std::string& service, const ServiceHealth& health) { on_health(service, health); });
   prober_->configure(config_.config);
   services_->on_look([this](const std::vector<ServiceState>& services) { sampler_->see_services(services); });
+  targets_ = std::make_unique<TargetView>(
+      *loop_, *survey_worker_, [this](std::vector<TargetState> targets) { sampler_->see_targets(std::move(targets)); });
+  targets_->configure(config_.config);
   services_->configure(config_.config);
   sampler_->configure(config_.config);
   backend_ = std::make_unique<Backend>(make_backend());
@@ -369,6 +382,7 @@ void Daemon::on_change(const Scenario& scenario) {
   announcer_->on_change(scenario);
   own_metrics_.on_change(scenario);
   if (sampler_) sampler_->set_busy(scenarios_->running() > 0);
+  if (targets_) targets_->on_change(scenario);
   set_status();
 }
 

@@ -38,6 +38,7 @@
 #include "safety/undo_journal.h"
 #include "service_watch.h"
 #include "store/recorder.h"
+#include "target_view.h"
 #include "telemetry/prober.h"
 #include "telemetry/sampler.h"
 #include "telemetry/watches.h"
@@ -116,6 +117,7 @@ class Daemon {
   std::unique_ptr<Worker> survey_worker_;  ///< residue, features: slow looks at the host
   std::vector<Feature> features_;          ///< survey worker only
   std::unique_ptr<ServiceWatch> services_;
+  std::unique_ptr<TargetView> targets_;
   OwnMetrics own_metrics_;
   std::unique_ptr<Watches> watches_;
   std::unique_ptr<WatchStreams> watch_streams_;

@@ -29,7 +29,7 @@ Result<milliseconds> span_query(const HttpRequest& request, const std::string& n
   const auto span = parse_duration(text);
   if (!span || *span > kLongestSpan) {
     return fail(Errc::kInvalid, name + " is \"" + text + "\"", "query." + name, "a duration, at most 87600h",
-                "for example 10m");
+                "for example 10m or 2d");
   }
   return std::chrono::duration_cast<milliseconds>(*span);
 }
@@ -92,7 +92,14 @@ void Handlers::metrics(const HttpRequest& request, Respond respond) const {
 void Handlers::metric_history(const HttpRequest& request, Respond respond) const {
   auto query = history_query(request);
   if (!query) return respond(problem_response(std::move(query.error()), request.request_id));
-  backend_.metric_history(std::move(*query), pass_on(request, std::move(respond)));
+  backend_.metric_history(std::move(*query),
+                          [id = request.request_id, respond = std::move(respond)](Result<std::string> text) mutable {
+                            if (!text) return respond(problem_response(std::move(text.error()), id));
+                            HttpResponse response;
+                            response.headers = {{"Content-Type", "application/json"}};
+                            response.body = std::move(*text);
+                            respond(std::move(response));
+                          });
 }
 
 void Handlers::watch(WatchKind kind, const HttpRequest& request, Respond respond) const {

@@ -452,7 +452,11 @@ constexpr std::string_view kReports = R"json({
       "type": {"type": "string", "enum": ["counter", "gauge"]},
       "unit": {"type": "string"},
       "aggregation": {"type": "string", "enum": ["last", "avg", "min", "max", "rate", "increase"]},
-      "step_ms": {"type": "integer", "description": "0: the samples as they are"},
+      "step_ms": {
+        "type": "integer",
+        "description": "0: the samples as they are; not less than store.history_step where the history on disk is needed"
+      },
+      "problem": {"type": "string", "description": "why some of the history on disk may be missing"},
       "series": {
         "type": "array",
         "items": {

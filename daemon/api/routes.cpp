@@ -82,7 +82,7 @@ std::vector<Row> table() {
       {"GET", "/api/monitoring/history", kView, "metric_history", "The series of one metric over time",
        {{"metric", "string", "its full name"},
         {"labels", "string", "only series with these: NAME=VALUE,NAME=VALUE"},
-        {"since", "string", "how far back: \"10m\"; default 10m"},
+        {"since", "string", "how far back: \"10m\", \"2d\"; default 10m"},
         {"step", "string", "length of a step: \"10s\"; default 0: the samples as they are"},
         {"aggregation", "string", "last, avg, min, max, rate or increase; default rate for counters, last for gauges"}},
        "", "MetricHistory", 200, false, false, &H::metric_history},

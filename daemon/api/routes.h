@@ -61,7 +61,7 @@ struct Backend {
   // Telemetry, see telemetry/sampler.h.
   using TextReply = std::move_only_function<void(Result<std::string>)>;
   std::function<void(std::string pattern, JsonReply)> metrics;
-  std::function<void(HistoryQuery, JsonReply)> metric_history;
+  std::function<void(HistoryQuery, TextReply)> metric_history;  ///< JSON, as it goes out
   std::function<void(ExpositionFormat, TextReply)> exposition;
   /// eBPF telemetry, see api/watch_streams.h.
   std::function<void(WatchQuery, std::move_only_function<void(Result<HttpResponse>)>)> watch;

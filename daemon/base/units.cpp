@@ -103,6 +103,8 @@ constexpr std::array kDurationUnits = {
     Unit{"h", 3'600'000'000'000}, Unit{"m", 60'000'000'000}, Unit{"s", 1'000'000'000},
     Unit{"ms", 1'000'000},        Unit{"us", 1'000},         Unit{"ns", 1},
 };
+// A day is taken, and given back in hours.
+constexpr Unit kDay{"d", 86'400'000'000'000};
 constexpr std::array kByteUnits = {
     Unit{"TiB", 1ULL << 40}, Unit{"GiB", 1ULL << 30}, Unit{"MiB", 1ULL << 20}, Unit{"KiB", 1ULL << 10}, Unit{"B", 1},
 };
@@ -179,7 +181,7 @@ std::string Probability::str() const {
 
 Result<std::chrono::nanoseconds> parse_duration(std::string_view text) {
   constexpr std::string_view kWhat = "a duration";
-  constexpr std::string_view kHint = "write a number with ns, us, ms, s, m or h, largest first: 50ms, 30s, 1h30m";
+  constexpr std::string_view kHint = "write a number with ns, us, ms, s, m, h or d, largest first: 50ms, 30s, 1h30m";
   constexpr std::uint64_t kMax = std::numeric_limits<std::int64_t>::max();
   if (text.starts_with('-')) return not_a(kWhat, text, "min 0s", "a duration cannot be negative");
   std::string_view rest = text;
@@ -194,7 +196,7 @@ Result<std::chrono::nanoseconds> parse_duration(std::string_view text) {
     rest.remove_prefix(name.size());
     if (name == "\u00b5s") name = "us";
     if (first && name.empty() && rest.empty()) name = "s";
-    const auto factor = factor_of(kDurationUnits, name);
+    const auto factor = name == kDay.name ? std::optional(kDay.factor) : factor_of(kDurationUnits, name);
     if (!factor || *factor >= last_factor) return not_a(kWhat, text, {}, kHint);
     last_factor = *factor;
     const auto value = scale(*number, *factor);

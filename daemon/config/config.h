@@ -196,6 +196,10 @@ struct Log {
 struct Store {
   std::string path;                                              ///< empty: chaosd.db in the state directory
   std::chrono::nanoseconds retention = std::chrono::hours(720);  ///< what ended longer ago is deleted
+  bool history = true;                                           ///< metrics, beyond telemetry.history
+  std::chrono::nanoseconds history_step = std::chrono::minutes(1);
+  std::chrono::nanoseconds history_retention = std::chrono::hours(168);
+  std::uint64_t history_size = 128ULL * 1024 * 1024;
   friend bool operator==(const Store&, const Store&) = default;
 };
 

@@ -174,6 +174,18 @@ void check_source(const std::string& name, const MetricSource& source, Findings&
   check_fields_of_type(path, source.type, wanted, fields, findings);
 }
 
+void check_history(const Config& config, Findings& findings) {
+  const std::string step = "store.history_step";
+  const std::string span = "telemetry.history";
+  if (findings.has_error_under(step) || findings.has_error_under(span)) return;
+  if (!config.store.history || config.store.history_step <= config.telemetry.history) return;
+  const std::string& field = findings.has(step) ? step : span;
+  findings.add_error(
+      field, broken(fmt::format("history_step ({}) is longer than what is kept in memory (telemetry.history, {})",
+                                format_duration(config.store.history_step), format_duration(config.telemetry.history)),
+                    "store.history_step <= telemetry.history", "lower one or raise the other"));
+}
+
 void check_listen(const Metrics& metrics, Findings& findings) {
   const std::string_view listen = metrics.listen;
   const std::string_view host = listen.substr(0, listen.rfind(':'));
@@ -192,6 +204,7 @@ void check_rules(const Config& config, Findings& findings) {
   check_target_services(config, findings);
   for (const auto& [name, service] : config.services) check_service(name, service, findings);
   for (const auto& [name, source] : config.telemetry.sources) check_source(name, source, findings);
+  check_history(config, findings);
   check_listen(config.metrics, findings);
 }
 

@@ -26,6 +26,7 @@ TcpSocketInfo read_socket(nlmsghdr* header) {
   const auto* found = static_cast<const inet_diag_msg*>(nlmsg_data(header));
   TcpSocketInfo socket;
   socket.state = found->idiag_state;
+  socket.inode = found->idiag_inode;
   socket.send_queue_bytes = found->idiag_state == kListen ? 0 : found->idiag_wqueue;
   socket.receive_queue_bytes = found->idiag_rqueue;
   const nlattr* cgroup = nlmsg_find_attr(header, sizeof(inet_diag_msg), INET_DIAG_CGROUP_ID);

@@ -12,6 +12,7 @@ namespace chaos {
 
 struct TcpSocketInfo {
   std::uint8_t state = 0;         ///< include/net/tcp_states.h
+  std::uint64_t inode = 0;        ///< 0: no process has it
   std::uint64_t cgroup = 0;       ///< id of the cgroup that made it; 0: not known, or no full socket
   bool has_info = false;          ///< of what follows
   std::uint32_t rtt_us = 0;       ///< smoothed; 0: none was measured

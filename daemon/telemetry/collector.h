@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "plan/services.h"
+#include "plan/target_state.h"
 #include "telemetry/registry.h"
 
 namespace chaos {
@@ -26,6 +27,8 @@ class Collector {
   virtual Status collect(Registry& registry) = 0;
   /// The configured services as they are now. Called before collect() when they were looked at.
   virtual void see_services(const std::vector<ServiceState>& /*services*/) {}
+  /// The targets of active scenarios, likewise.
+  virtual void see_targets(const std::vector<TargetState>& /*targets*/) {}
 };
 
 /// Where the kernel's files are; another root for tests.
@@ -48,5 +51,6 @@ struct TelemetryRoots {
 [[nodiscard]] std::unique_ptr<Collector> make_softnet_collector(const TelemetryRoots& roots);
 [[nodiscard]] std::unique_ptr<Collector> make_socket_collector(const TelemetryRoots& roots);
 [[nodiscard]] std::unique_ptr<Collector> make_service_collector(const TelemetryRoots& roots);
+[[nodiscard]] std::unique_ptr<Collector> make_target_collector(const TelemetryRoots& roots);
 
 }  // namespace chaos

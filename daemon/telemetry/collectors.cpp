@@ -14,6 +14,7 @@ std::vector<std::unique_ptr<Collector>> host_collectors(const TelemetryRoots& ro
   all.push_back(make_softnet_collector(roots));
   all.push_back(make_socket_collector(roots));
   all.push_back(make_service_collector(roots));
+  all.push_back(make_target_collector(roots));
   return all;
 }
 

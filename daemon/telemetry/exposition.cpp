@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
-#include <optional>
+#include <utility>
 
 namespace chaos {
 namespace {
@@ -74,7 +74,7 @@ void write_head(std::string& out, const MetricSpec& metric, ExpositionFormat for
   }
 }
 
-void write_series(std::string& out, const Registry::Series& series) {
+void write_begin(std::string& out, const Registry::Series& series) {
   out += series.metric->name;
   for (std::size_t i = 0; i < series.labels.size(); ++i) {
     out += i == 0 ? '{' : ',';
@@ -85,8 +85,6 @@ void write_series(std::string& out, const Registry::Series& series) {
   }
   if (!series.labels.empty()) out += '}';
   out += ' ';
-  out += scaled_text(series.value, series.metric->scale);
-  out += '\n';
 }
 
 }  // namespace
@@ -108,19 +106,47 @@ ExpositionFormat negotiate(std::string_view accept) {
   return open_metrics > 0 && open_metrics >= text ? ExpositionFormat::kOpenMetrics : ExpositionFormat::kText;
 }
 
-std::string expose(const Registry& registry, ExpositionFormat format) {
-  constexpr std::size_t kUsualLine = 100;
-  std::string out;
-  out.reserve(registry.size() * kUsualLine);
+std::string expose(const Registry& registry, ExpositionFormat format) { return Exposition().text(registry, format); }
+
+void Exposition::arrange(Page& page, const Registry& registry, ExpositionFormat format) {
+  page.lines.clear();
+  std::string begin;
   std::string_view histogram;
   for (const auto& [name, ids] : registry.by_metric()) {
     // The parts of a histogram lie side by side and have one head.
     const MetricSpec& metric = *registry.series()[ids.front()].metric;
-    if (metric.histogram.empty() || metric.histogram != histogram) write_head(out, metric, format);
+    if (metric.histogram.empty() || metric.histogram != histogram) write_head(begin, metric, format);
     histogram = metric.histogram;
-    for (const Registry::Id id : ids) write_series(out, registry.series()[id]);
+    for (const Registry::Id id : ids) {
+      write_begin(begin, registry.series()[id]);
+      page.lines.push_back({id, std::exchange(begin, {})});
+    }
+  }
+}
+
+std::string Exposition::text(const Registry& registry, ExpositionFormat format) {
+  constexpr std::size_t kMore = 4096;
+  Page& page = pages_[format == ExpositionFormat::kOpenMetrics ? 1 : 0];
+  std::vector<Registry::Id> present;
+  present.reserve(registry.size());
+  for (Registry::Id id = 0; id < registry.series().size(); ++id) {
+    if (registry.present(registry.series()[id])) present.push_back(id);
+  }
+  if (page.composition != registry.composition() || page.present != present) {
+    page.composition = registry.composition();
+    page.present = std::move(present);
+    arrange(page, registry, format);
+  }
+  std::string out;
+  out.reserve(page.size + kMore);
+  for (const Line& line : page.lines) {
+    const Registry::Series& series = registry.series()[line.id];
+    out += line.begin;
+    append_scaled(out, series.value, series.metric->scale);
+    out += '\n';
   }
   if (format == ExpositionFormat::kOpenMetrics) out += "# EOF\n";
+  page.size = out.size();
   return out;
 }
 

@@ -1,9 +1,7 @@
 #include "telemetry/registry.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <cstdlib>
+#include <charconv>
 
 namespace chaos {
 namespace {
@@ -53,18 +51,25 @@ bool comes_before(const Registry::Series& left, const Registry::Series& right) {
 }  // namespace
 
 std::string scaled_text(std::int64_t value, std::uint32_t scale) {
-  if (scale <= 1) return std::to_string(value);
-  const std::uint64_t size = value < 0 ? 0 - static_cast<std::uint64_t>(value) : static_cast<std::uint64_t>(value);
-  std::string text = fmt::format("{}{}", value < 0 ? "-" : "", size / scale);
-  if (std::uint64_t rest = size % scale; rest != 0) {
-    std::string fraction;
-    for (std::uint32_t place = scale / 10; rest != 0; place /= 10) {
-      fraction += static_cast<char>('0' + rest / place);
-      rest %= place;
-    }
-    text += "." + fraction;
-  }
+  std::string text;
+  append_scaled(text, value, scale);
   return text;
+}
+
+void append_scaled(std::string& text, std::int64_t value, std::uint32_t scale) {
+  constexpr std::size_t kDigits = 20;
+  std::array<char, kDigits> digits{};
+  const std::uint64_t size = value < 0 ? 0 - static_cast<std::uint64_t>(value) : static_cast<std::uint64_t>(value);
+  const std::uint64_t divisor = std::max<std::uint32_t>(scale, 1);
+  if (value < 0) text += '-';
+  text.append(digits.data(), std::to_chars(digits.begin(), digits.end(), size / divisor).ptr);
+  std::uint64_t rest = size % divisor;
+  if (rest == 0) return;
+  text += '.';
+  for (std::uint64_t place = divisor / 10; rest != 0; place /= 10) {
+    text += static_cast<char>('0' + rest / place);
+    rest %= place;
+  }
 }
 
 std::string_view Registry::key_of(const MetricSpec& metric, const std::vector<std::string_view>& labels) {
@@ -85,6 +90,7 @@ void Registry::set(const MetricSpec& metric, const std::vector<std::string_view>
       return;
     }
     found = places_.emplace(key, 0).first;
+    ++composition_;
     if (free_.empty()) {
       found->second = static_cast<Id>(series_.size());
       series_.emplace_back();
@@ -94,6 +100,7 @@ void Registry::set(const MetricSpec& metric, const std::vector<std::string_view>
     }
     Series& series = series_[found->second];
     series.metric = &metric;
+    series.since = round_;
     series.labels.clear();
     for (const std::string_view label : labels) series.labels.push_back(as_utf8(label.substr(0, kLongestLabel)));
   }
@@ -108,6 +115,7 @@ void Registry::forget_before(std::uint64_t round) {
     if (series.seen >= round) return false;
     series = {};
     free_.push_back(place.second);
+    ++composition_;
     return true;
   });
 }

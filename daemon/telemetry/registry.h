@@ -30,6 +30,7 @@ struct MetricSpec {
 
 /// Text of `value` / `scale`, exact, without an exponent: (1234, 100) is "12.34".
 [[nodiscard]] std::string scaled_text(std::int64_t value, std::uint32_t scale);
+void append_scaled(std::string& text, std::int64_t value, std::uint32_t scale);
 
 class Registry {
  public:
@@ -39,7 +40,8 @@ class Registry {
     const MetricSpec* metric = nullptr;  ///< null: a place that is free
     std::vector<std::string> labels;     ///< values
     std::int64_t value = 0;
-    std::uint64_t seen = 0;  ///< the last round that set it
+    std::uint64_t seen = 0;   ///< the last round that set it
+    std::uint64_t since = 0;  ///< the round in which it took its place
   };
   using Id = std::uint32_t;
 
@@ -53,6 +55,8 @@ class Registry {
   void forget_before(std::uint64_t round);
 
   [[nodiscard]] std::uint64_t round() const { return round_; }
+  /// Another one whenever places are taken or let go of.
+  [[nodiscard]] std::uint64_t composition() const { return composition_; }
   [[nodiscard]] bool present(const Series& series) const { return series.metric != nullptr && series.seen == round_; }
   /// By place, which is the series' id while it is there.
   [[nodiscard]] const std::vector<Series>& series() const { return series_; }
@@ -73,6 +77,7 @@ class Registry {
   std::vector<Series> series_;
   std::vector<Id> free_;
   std::uint64_t round_ = 0;
+  std::uint64_t composition_ = 0;
   std::uint64_t refused_ = 0;
 };
 

@@ -5,7 +5,7 @@
 #include <time.h>
 
 #include <algorithm>
-#include <set>
+#include <atomic>
 
 namespace chaos {
 
@@ -15,9 +15,10 @@ using std::chrono::nanoseconds;
 
 namespace {
 
-constexpr std::int64_t kMostPoints = 11'000;       // a series and answer, as Prometheus has it
-constexpr std::size_t kMostPointsInAll = 500'000;  // an answer: what a client and the next round can wait for
 constexpr std::uint32_t kMicro = 1'000'000;
+constexpr std::size_t kMostWaiting = 16;  // jobs of the history's thread
+/// The memory's oldest goes meanwhile by no more than this.
+constexpr milliseconds kMargin = std::chrono::minutes(10);
 constexpr std::uint64_t kRoundsKept = 3;  // an absent series' place, without history
 
 constexpr MetricSpec kDuration{"chaosd_collector_duration_seconds",     MetricType::kGauge, "seconds", kMicro,
@@ -54,6 +55,27 @@ constexpr MetricSpec kHistorySpan{"chaosd_telemetry_history_seconds",
                                   "How far the history in memory goes back.",
                                   {}};
 
+constexpr MetricSpec kFileBytes{
+    "chaosd_telemetry_history_file_bytes", MetricType::kGauge, "bytes", 1, "Size of the history on disk.", {}};
+constexpr MetricSpec kFileSpan{"chaosd_telemetry_history_file_seconds",
+                               MetricType::kGauge,
+                               "seconds",
+                               1000,
+                               "How far the history on disk goes back.",
+                               {}};
+constexpr MetricSpec kFileErrors{"chaosd_telemetry_history_file_errors_total",
+                                 MetricType::kCounter,
+                                 "",
+                                 1,
+                                 "Times that the history on disk could not be opened, written or read.",
+                                 {}};
+constexpr MetricSpec kLostSteps{"chaosd_telemetry_history_lost_steps_total",
+                                MetricType::kCounter,
+                                "",
+                                1,
+                                "Steps of the history that were never written to disk.",
+                                {}};
+
 nanoseconds thread_cpu_time() {
   timespec now{};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
@@ -62,26 +84,16 @@ nanoseconds thread_cpu_time() {
 
 std::int64_t in_us(nanoseconds time) { return std::chrono::duration_cast<std::chrono::microseconds>(time).count(); }
 
-json labels_json(const Registry::Series& series) {
-  json labels = json::object();
-  for (std::size_t i = 0; i < series.labels.size(); ++i)
-    labels[std::string(series.metric->labels[i])] = series.labels[i];
-  return labels;
-}
-
 /// Whole numbers as such, so that large counters stay exact.
 json value_json(std::int64_t value, std::uint32_t scale) {
   if (scale <= 1) return value;
   return static_cast<double>(value) / static_cast<double>(scale);
 }
 
+std::int64_t whole(std::uint64_t value) { return static_cast<std::int64_t>(value); }
+
 std::string_view type_name(const MetricSpec& metric) {
   return metric.type == MetricType::kCounter ? "counter" : "gauge";
-}
-
-std::unexpected<Error> too_many(std::size_t points, std::size_t most, std::string_view of) {
-  return fail(Errc::kInvalid, fmt::format("{} points are too many for one answer", points), "query.step",
-              fmt::format("at most {} points {}", most, of), "ask for a longer step, a shorter time, or fewer series");
 }
 
 }  // namespace
@@ -100,14 +112,20 @@ struct Sampler::Core {
   };
   std::vector<Running> running;
   Registry registry;
+  Exposition exposition;
   SeriesHistory history{SeriesHistory::Limits{}};
+  Downsampler downsampler;
+  std::atomic<std::int64_t> oldest_ms{0};  ///< of the history in memory; any thread
   WallTime time{};
 
-  void run(const std::vector<OwnValue>& own, std::uint64_t missed);
+  /// The step that the round ended, if it did.
+  std::optional<EndedStep> run(const std::vector<OwnValue>& own, std::uint64_t missed,
+                               const HistoryFile::Figures& file);
   void run(Running& one);
   static void set_costs(const Running& one, Registry& into);
   [[nodiscard]] json metrics_json(const std::string& pattern) const;
-  [[nodiscard]] Result<json> history_json(const HistoryQuery& query) const;
+  [[nodiscard]] Result<std::string> history_text(const HistoryQuery& query, const HistoryWindow& window,
+                                                 HistoryReading reading) const;
 };
 
 void Sampler::Core::run(Running& one) {
@@ -133,11 +151,12 @@ void Sampler::Core::set_costs(const Running& one, Registry& into) {
   const std::string_view name = one.collector->name();
   into.set(kDuration, {name}, in_us(one.last_cost));
   into.set(kCost, {name}, in_us(one.cost));
-  into.set(kRuns, {name}, static_cast<std::int64_t>(one.runs));
-  into.set(kErrors, {name}, static_cast<std::int64_t>(one.errors));
+  into.set(kRuns, {name}, whole(one.runs));
+  into.set(kErrors, {name}, whole(one.errors));
 }
 
-void Sampler::Core::run(const std::vector<OwnValue>& own, std::uint64_t missed) {
+std::optional<EndedStep> Sampler::Core::run(const std::vector<OwnValue>& own, std::uint64_t missed,
+                                            const HistoryFile::Figures& file) {
   registry.begin_round();
   time = system_clock().wall();
   std::vector<std::string_view> labels;
@@ -154,15 +173,23 @@ void Sampler::Core::run(const std::vector<OwnValue>& own, std::uint64_t missed) 
     }
     set_costs(one, registry);
   }
-  registry.set(kSeries, static_cast<std::int64_t>(registry.size()));
-  registry.set(kRefused, static_cast<std::int64_t>(registry.refused()));
-  registry.set(kMissed, static_cast<std::int64_t>(missed));
-  registry.set(kHistoryBytes, static_cast<std::int64_t>(history.memory()));
-  const std::int64_t oldest_ms = history.oldest_ms();
-  registry.set(kHistorySpan, oldest_ms == 0 ? 0 : time.time_since_epoch().count() - oldest_ms);
+  registry.set(kSeries, whole(registry.size()));
+  registry.set(kRefused, whole(registry.refused()));
+  registry.set(kMissed, whole(missed));
+  registry.set(kHistoryBytes, whole(history.memory()));
+  const auto back_to = [this](std::int64_t then_ms) {
+    return then_ms == 0 ? 0 : std::max<std::int64_t>(time.time_since_epoch().count() - then_ms, 0);
+  };
+  registry.set(kHistorySpan, back_to(history.oldest_ms()));
+  registry.set(kFileBytes, whole(file.bytes.load()));
+  registry.set(kFileSpan, back_to(file.oldest_ms.load()));
+  registry.set(kFileErrors, whole(file.errors.load()));
+  registry.set(kLostSteps, whole(file.lost_steps.load()));
   history.add(time, registry);
+  oldest_ms.store(history.oldest_ms());
   // A place without history is free for another series.
   registry.forget_before(std::min(history.oldest_round(), registry.round() - std::min(registry.round(), kRoundsKept)));
+  return downsampler.add(time, registry);
 }
 
 json Sampler::Core::metrics_json(const std::string& pattern) const {
@@ -176,7 +203,7 @@ json Sampler::Core::metrics_json(const std::string& pattern) const {
                       {"type", type_name(*series.metric)},
                       {"unit", series.metric->unit},
                       {"help", series.metric->help},
-                      {"labels", labels_json(series)},
+                      {"labels", labels_of(series)},
                       {"value", value_json(series.value, series.metric->scale)},
                       {"time", at}});
     }
@@ -184,54 +211,40 @@ json Sampler::Core::metrics_json(const std::string& pattern) const {
   return {{"time", at}, {"metrics", std::move(list)}};
 }
 
-Result<json> Sampler::Core::history_json(const HistoryQuery& query) const {
-  const MetricSpec* metric = nullptr;
-  json list = json::array();
-  const std::int64_t to_ms = system_clock().wall().time_since_epoch().count();
-  std::int64_t from_ms = to_ms - query.since.count();
-  const std::int64_t step_ms = query.step.count();
-  if (step_ms > 0 && (to_ms - from_ms) / step_ms > kMostPoints) {
-    return too_many(static_cast<std::size_t>((to_ms - from_ms) / step_ms), kMostPoints, "a series");
-  }
-  std::size_t all_points = 0;
-  // Steps end at whole multiples, so that those of two answers are the same.
-  if (step_ms > 0) from_ms -= from_ms % step_ms;
+Result<std::string> Sampler::Core::history_text(const HistoryQuery& query, const HistoryWindow& window,
+                                                HistoryReading reading) const {
+  HistoryAnswer answer(query, window);
+  // Nothing in memory yet: all of it is in the file.
+  const std::int64_t begin_ms = history.oldest_ms() == 0 ? window.to_ms : history.oldest_ms();
   for (Registry::Id id = 0; id < registry.series().size(); ++id) {
     const Registry::Series& series = registry.series()[id];
     if (series.metric == nullptr || series.metric->name != query.metric) continue;
-    metric = series.metric;
-    const json labels = labels_json(series);
-    const bool wanted = std::ranges::all_of(
-        query.labels, [&](const auto& label) { return labels.value(label.first, "") == label.second; });
-    if (!wanted) continue;
-    const bool counter = metric->type == MetricType::kCounter;
-    const Aggregation how = query.how.value_or(counter ? Aggregation::kRate : Aggregation::kLast);
-    // One step more, for what rates begin with.
-    const auto points = history.points(
-        id, from_ms - std::max<std::int64_t>(step_ms, milliseconds(std::chrono::hours(1)).count()), to_ms);
-    const auto steps = steps_of(points, metric->scale, from_ms, to_ms, step_ms, how);
-    all_points += steps.size();
-    if (all_points > kMostPointsInAll) return too_many(all_points, kMostPointsInAll, "an answer");
-    json values = json::array();
-    bool any = false;
-    for (const auto& [end_ms, value] : steps) {
-      any = any || value.has_value();
-      values.push_back({end_ms, value ? json(*value) : json(nullptr)});
+    const SeriesName name = name_of(series);
+    if (!labels_fit(name.labels, query.labels)) continue;
+    const auto kept = std::ranges::find(reading.series, name, &FoundSeries::name);
+    const auto points = history.points(id, window.before_ms(), window.to_ms);
+    const std::vector<HistoryStep> none;
+    const auto all = joined(kept == reading.series.end() ? none : kept->steps, points, begin_ms);
+    if (Status status = answer.add(name, all); !status) return std::unexpected(status.error());
+    if (kept != reading.series.end()) reading.series.erase(kept);
+  }
+  // What has ended longer ago than the memory goes back, or in an earlier chaosd.
+  for (const FoundSeries& series : reading.series) {
+    if (Status status = answer.add(series.name, joined(series.steps, {}, begin_ms)); !status) {
+      return std::unexpected(status.error());
     }
-    if (any) list.push_back({{"labels", labels}, {"points", std::move(values)}});
   }
-  if (metric == nullptr) {
-    return fail(Errc::kNotFound, "there is no metric " + query.metric, "query.metric", {},
-                "GET /api/monitoring/metrics lists them");
-  }
-  const Aggregation how =
-      query.how.value_or(metric->type == MetricType::kCounter ? Aggregation::kRate : Aggregation::kLast);
-  return json{{"metric", metric->name},        {"type", type_name(*metric)}, {"unit", metric->unit},
-              {"aggregation", to_string(how)}, {"step_ms", step_ms},         {"series", std::move(list)}};
+  return std::move(answer).finish(reading.problem);
 }
 
-Sampler::Sampler(EventLoop& loop, std::vector<std::unique_ptr<Collector>> collectors, Own own)
-    : loop_(loop), own_(std::move(own)), core_(std::make_shared<Core>()), worker_("telemetry") {
+Sampler::Sampler(EventLoop& loop, std::vector<std::unique_ptr<Collector>> collectors,
+                 const std::filesystem::path& history, Own own)
+    : loop_(loop),
+      own_(std::move(own)),
+      file_(std::make_shared<HistoryFile>(history)),
+      core_(std::make_shared<Core>()),
+      history_worker_("history"),
+      worker_("telemetry") {
   for (auto& collector : collectors) {
     Core::Running one;
     one.collector = std::move(collector);
@@ -239,12 +252,29 @@ Sampler::Sampler(EventLoop& loop, std::vector<std::unique_ptr<Collector>> collec
   }
 }
 
-Sampler::~Sampler() = default;
+Sampler::~Sampler() {
+  worker_.post([core = core_, file = file_, &history = history_worker_] {
+    history.post([step = core->downsampler.cut_short(), file] {
+      if (step) file->add(*step);
+      file->finish();
+    });
+  });
+}
 
 void Sampler::configure(const Config& config) {
   idle_interval_ = std::max(config.monitoring.metrics_interval, config.telemetry.interval);
   busy_interval_ = config.telemetry.interval;
-  worker_.post([core = core_, span = config.telemetry.history] { core->history.set_span(span); });
+  step_ = config.store.history ? std::chrono::duration_cast<milliseconds>(config.store.history_step) : milliseconds(0);
+  worker_.post([core = core_, span = config.telemetry.history, step = step_] {
+    core->history.set_span(span);
+    core->downsampler.set_step(step);
+  });
+  std::optional<HistoryLimits> limits;
+  if (config.store.history) {
+    limits = HistoryLimits{std::chrono::duration_cast<milliseconds>(config.store.history_retention),
+                           config.store.history_size};
+  }
+  history_worker_.post([file = file_, limits] { file->configure(limits); });
   if (timer_) return rearm();
   auto timer = loop_.add_timer(busy_ ? busy_interval_ : idle_interval_, [this] { tick(); });
   if (!timer) return spdlog::error("telemetry is not sampled: {}", timer.error().message);
@@ -269,6 +299,12 @@ void Sampler::see_services(std::vector<ServiceState> services) {
   });
 }
 
+void Sampler::see_targets(std::vector<TargetState> targets) {
+  worker_.post([core = core_, targets = std::move(targets)] {
+    for (auto& one : core->running) one.collector->see_targets(targets);
+  });
+}
+
 void Sampler::tick() {
   sample();
   rearm();
@@ -281,7 +317,13 @@ void Sampler::sample() {
     return;
   }
   sampled_at_ = system_clock().monotonic();
-  worker_.post([core = core_, own = own_(), missed = missed_] { core->run(own, missed); });
+  worker_.post([core = core_, own = own_(), missed = missed_, file = file_, &history = history_worker_] {
+    auto step = core->run(own, missed, file->figures());
+    if (!step) return;
+    // The disk does not answer: memory is not what waits for it.
+    if (history.pending() >= kMostWaiting) return file->lose();
+    history.post([step = std::move(*step), file] { file->add(step); });
+  });
 }
 
 void Sampler::fresh() {
@@ -298,13 +340,46 @@ void Sampler::metrics(std::string pattern, JsonReply reply) {
 void Sampler::exposition(ExpositionFormat format, TextReply reply) {
   fresh();
   worker_.post([core = core_, &loop = loop_, format, reply = std::move(reply)]() mutable {
-    loop.post([text = expose(core->registry, format), reply = std::move(reply)]() mutable { reply(std::move(text)); });
+    loop.post([text = core->exposition.text(core->registry, format), reply = std::move(reply)]() mutable {
+      reply(std::move(text));
+    });
   });
 }
 
-void Sampler::history(HistoryQuery query, JsonReply reply) {
-  worker_.post([core = core_, &loop = loop_, query = std::move(query), reply = std::move(reply)]() mutable {
-    loop.post([answer = core->history_json(query), reply = std::move(reply)]() mutable { reply(std::move(answer)); });
+void Sampler::history(HistoryQuery query, TextReply reply) {
+  const std::int64_t now_ms = system_clock().wall().time_since_epoch().count();
+  const std::int64_t oldest_ms = core_->oldest_ms.load() == 0 ? now_ms : core_->oldest_ms.load();
+  const bool from_file = step_ > milliseconds(0) && now_ms - query.since.count() < oldest_ms;
+  const auto window = window_of(query, now_ms, from_file ? step_.count() : 0);
+  if (!window) return reply(std::unexpected(window.error()));
+  if (!from_file) return answer(std::move(query), *window, {}, std::move(reply));
+  if (history_worker_.pending() >= kMostWaiting) {
+    return reply(
+        fail(Errc::kUnavailable, "the disk with the history does not answer", {}, {}, "ask for a shorter time"));
+  }
+  HistoryRange range{.metric = query.metric,
+                     .labels = query.labels,
+                     .from_ms = window->before_ms(),
+                     .to_ms = oldest_ms + kMargin.count(),
+                     .merge_ms = window->step_ms,
+                     .merge_until_ms = oldest_ms,
+                     .most = HistoryAnswer::kMostPoints};
+  history_worker_.post([this, file = file_, &loop = loop_, range = std::move(range), query = std::move(query),
+                        window = *window, reply = std::move(reply)]() mutable {
+    loop.post(
+        [this, reading = file->read(range), query = std::move(query), window, reply = std::move(reply)]() mutable {
+          if (!reading) return reply(std::unexpected(reading.error()));
+          answer(std::move(query), window, std::move(*reading), std::move(reply));
+        });
+  });
+}
+
+void Sampler::answer(HistoryQuery query, HistoryWindow window, HistoryReading reading, TextReply reply) {
+  worker_.post([core = core_, &loop = loop_, query = std::move(query), window, reading = std::move(reading),
+                reply = std::move(reply)]() mutable {
+    loop.post([text = core->history_text(query, window, std::move(reading)), reply = std::move(reply)]() mutable {
+      reply(std::move(text));
+    });
   });
 }
 

@@ -162,14 +162,15 @@ class FakeDaemon {
                     {"value", 1.5},
                     {"time", "2026-11-24T06:39:37.100Z"}}}}});
     };
-    backend.metric_history = [this](HistoryQuery query, Backend::JsonReply reply) {
+    backend.metric_history = [this](HistoryQuery query, Backend::TextReply reply) {
       queries.push_back(std::move(query));
       reply(json{{"metric", "m"},
                  {"type", "gauge"},
                  {"unit", ""},
                  {"aggregation", "last"},
                  {"step_ms", 0},
-                 {"series", {{{"labels", json::object()}, {"points", json::array()}}}}});
+                 {"series", {{{"labels", json::object()}, {"points", json::array()}}}}}
+                .dump());
     };
     backend.watch = [this](WatchQuery query, std::move_only_function<void(Result<HttpResponse>)> reply) {
       if (refusal) return reply(std::unexpected(*refusal));

@@ -93,6 +93,9 @@ TEST(Duration, ParsesEveryUnit) {
   EXPECT_EQ(parse_duration("30s").value(), 30s);
   EXPECT_EQ(parse_duration("5m").value(), 5min);
   EXPECT_EQ(parse_duration("2h").value(), 2h);
+  EXPECT_EQ(parse_duration("2d").value(), 48h);
+  EXPECT_EQ(parse_duration("1d12h").value(), 36h);
+  EXPECT_EQ(format_duration(parse_duration("2d").value()), "48h");
 }
 
 TEST(Duration, ParsesSumsFractionsAndPlainSeconds) {

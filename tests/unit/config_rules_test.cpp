@@ -37,6 +37,15 @@ TEST(ConfigRules, DefaultDurationFitsIntoSafetyTimeout) {
   EXPECT_EQ(errors_of("chaos_testing: {safety_timeout: 1, default_duration: x}").size(), 1U);
 }
 
+TEST(ConfigRules, StepsOfTheHistoryFitIntoMemory) {
+  EXPECT_THAT(errors_of("{telemetry: {history: 5m}, store: {history_step: 5m}}"), IsEmpty());
+  const ConfigErrors errors = errors_of("{telemetry: {history: 1m}, store: {history_step: 5m}}");
+  ASSERT_EQ(errors.size(), 1U);
+  EXPECT_EQ(errors[0].field, "store.history_step");
+  EXPECT_EQ(errors[0].rule, "store.history_step <= telemetry.history");
+  EXPECT_THAT(errors_of("{telemetry: {history: 1m}, store: {history_step: 5m, history: false}}"), IsEmpty());
+}
+
 TEST(ConfigRules, ServicesRunInExactlyOnePlace) {
   for (const std::string_view place : {"unit: r.service", "cgroup: /r", "container: r", "pid_file: /run/r.pid",
                                        "process: redis-server", "process: /usr/bin/a-long-name-of-20"}) {

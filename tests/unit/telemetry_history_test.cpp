@@ -177,8 +177,14 @@ TEST(SeriesHistory, APlaceIsUsedAnewOnlyWithoutHistory) {
   EXPECT_EQ(history.points(0, 0, 100'000), (std::vector<Point>{{40'000, 2}}));
 }
 
+std::vector<Aggregate> samples(const std::vector<Point>& points) {
+  std::vector<Aggregate> all;
+  for (const Point& point : points) all.push_back(Aggregate::of(point.time_ms, point.value));
+  return all;
+}
+
 TEST(Steps, RatesAreBetweenTheSamplesBefore) {
-  const std::vector<Point> points{{0, 0}, {1000, 10}, {2000, 30}, {3000, 30}, {4000, 5}, {5000, 6}};
+  const auto points = samples({{0, 0}, {1000, 10}, {2000, 30}, {3000, 30}, {4000, 5}, {5000, 6}});
   const auto rates = steps_of(points, 1, 0, 5000, 1000, Aggregation::kRate);
   ASSERT_EQ(rates.size(), 5U);
   EXPECT_EQ(rates[0], (Step{1000, 10.0}));
@@ -190,7 +196,7 @@ TEST(Steps, RatesAreBetweenTheSamplesBefore) {
 }
 
 TEST(Steps, LevelsAndGaps) {
-  const std::vector<Point> points{{500, 4}, {900, 8}, {2500, 1}};
+  const auto points = samples({{500, 4}, {900, 8}, {2500, 1}});
   const auto level = [&](Aggregation how) { return steps_of(points, 1, 0, 3000, 1000, how); };
   EXPECT_EQ(level(Aggregation::kLast), (std::vector<Step>{{1000, 8.0}, {2000, std::nullopt}, {3000, 1.0}}));
   EXPECT_EQ(level(Aggregation::kAverage)[0].second, 6.0);

@@ -33,11 +33,14 @@ brought_up=false
 generator=''
 failures=()
 names=()
-declare -A start_ns end_ns retransmits counters noticed
+declare -A start_ns end_ns retransmits counters noticed ids effects
 # Phases that are about one moment: when it was.
 declare -A moment_ns
 # What this host cannot do, and why.
 left_out=()
+
+# shellcheck source=config/examples/pipeline/effects.sh
+. "$here/effects.sh"
 
 say() { printf '[%4ds] %s\n' "$SECONDS" "$*"; }
 
@@ -110,6 +113,7 @@ quiet_phase() {
   if [[ -n $before ]]; then start_ns[$name]=${end_ns[$before]}; fi
   sleep "$seconds"
   finish_phase "$name"
+  note_effect "$name"
 }
 
 # notice NAME STARTED: once, when the queue has filled up: how long that took.
@@ -140,6 +144,8 @@ fault_phase() {
   finish_phase "$name" "$(to_ns "$(jq -r .ended_at <<<"$scenario")")"
   start_ns[$name]=$(to_ns "$(jq -r .started_at <<<"$scenario")")
   counters[$name]=$(jq -c .counters <<<"$scenario")
+  ids[$name]=$id
+  note_effect "$name"
   if [[ $(jq -r '.state + " " + .end_reason' <<<"$scenario") != 'completed expired' ]]; then
     fail "$name" "the scenario ended as $(jq -r '.state + " (" + .end_reason + ") " + (.error // "")' <<<"$scenario")"
   fi
@@ -243,6 +249,11 @@ sums='($counters.evaluated == $counters.unmatched + $counters.matched) and ($cou
   $counters.not_sampled + $counters.spared_protected + $counters.spared_budget + $counters.spared_expired +
   $counters.over_limit)'
 
+# sees NAME EXPRESSION MESSAGE: a jq expression over what chaosd saw of the phase.
+sees() {
+  jq -e "$2" <<<"${effects[$1]}" >/dev/null || fail "$1" "$3: chaosd saw ${effects[$1]}"
+}
+
 check_phases() {
   local name
   for name in "${names[@]}"; do
@@ -262,6 +273,8 @@ check_phases() {
     4 * ($n * 0.09 | sqrt)' "$(jq -r '"\(.injected) of \(.injected + .not_sampled) dropped: not 10 %"' \
     <<<"${counters[$name]}")"
   holds "$name" '$retransmits > 0' 'TCP retransmitted nothing'
+  sees "$name" ".injected == $(jq .injected <<<"${counters[$name]}")" 'its series is not what the scenario counted'
+  sees "$name" '.retransmitted > 0' 'the connections of the target sent nothing again'
   # The shortest time after which TCP sends again what nobody asked for is 200 ms.
   holds "$name" '$report.latency_p99_ms > 150' 'no line had to wait for TCP to send again'
 
@@ -269,6 +282,7 @@ check_phases() {
   holds "$name" "$sums" 'the counters do not add up'
   holds "$name" '$counters.injected > 0 and $counters.over_limit == 0' 'packets were not held, or not all'
   # Each line waits at least for the shortest delay, and TCP is still as fast as it was.
+  sees "$name" '.rtt_ms >= 40' 'the connections of the target became no slower'
   holds "$name" '$report.latency_p50_ms >= 40' "a latency of $(of_phase "$name" latency_p50_ms) ms with 50 ms injected"
   holds "$name" '$report.throughput_per_s > 0.8 * $rate' "only $(of_phase "$name" throughput_per_s) lines/s"
 
@@ -285,6 +299,8 @@ check_phases() {
   holds "$name" '$counters.injected > 0 and $counters.not_sampled == 0' 'packets got through'
   holds "$name" '$report.throughput_per_s < 0.2 * $rate' \
     "$(of_phase "$name" throughput_per_s) lines/s were stored all the same"
+  sees "$name" ".depth >= $notice_depth" 'the queue did not fill up'
+  sees "$name" ".rate < 0.5 * $rate" 'the processor went on'
   holds "$name" '$noticed != null and $noticed < 3' "the queue did not fill up within 3 s"
   holds "$name" '$report.recovered_after_s != null and $report.recovered_after_s <= $within' \
     "no recovery within $recover_within_s s"
@@ -429,6 +445,7 @@ main() {
     brought_up=false
   fi
   print_table
+  print_effects
   verdict || exit 1
   if $keep; then
     setsid "$pipeline" generate "$rate" >"$data/generator.out" 2>&1 </dev/null &
