@@ -57,26 +57,6 @@ TEST_F(WatchSyscalls, CallsAndErrorsAreExactAndInjectedOnesAreToldApart) {
   expect_no_residue();
 }
 
-// Both at once, and with the same errno: nobody outside can tell.
-TEST_F(WatchSyscalls, TheSameErrnoByItselfAndInjected) {
-  const std::string target = "cgroup=" + cgroup_->path();
-  const Namespace ns("calls");
-  (void)look(target);
-  const std::string id = begin(of_cgroup(), {{"syscalls", "connect"}, {"errno", "ECONNREFUSED"}, {"every_nth", 3}});
-  const Outcome outcome = shell_in(
-      *cgroup_, ns, "bash -c \"for i in {1..90}; do (exec 3<>/dev/tcp/127.0.0.1/9) || echo failed; done 2>/dev/null\"");
-  std::size_t failed = 0;
-  for (std::size_t at = 0; (at = outcome.output.find("failed", at)) != std::string::npos; ++at) ++failed;
-  EXPECT_EQ(failed, 90U) << outcome.output;
-  const std::uint64_t injected = Sums(end(id)).injected;
-  EXPECT_GE(injected, 30U);
-  json found;
-  for (const json& error : call_of(look(target), "connect").at("errnos")) {
-    if (error.at("errno") == "ECONNREFUSED") found = error;
-  }
-  EXPECT_EQ(found, (json{{"errno", "ECONNREFUSED"}, {"natural", 90 - injected}, {"injected", injected}}));
-}
-
 TEST_F(WatchSyscalls, OfAProcessWithWhatItForksAndHowLongItTakes) {
   constexpr int kTimes = 10;
   const Child shell("/bin/sh",
