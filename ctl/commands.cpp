@@ -25,10 +25,10 @@ CLI::Option* add_repeated(CLI::App& app, std::string names, std::vector<std::str
 
 std::vector<Command> all_commands() {
   std::vector<Command> all;
-  for (const auto group : {start_commands, scenario_commands, stop_commands, emergency_commands, kind_commands,
-                           service_commands, metric_commands, watch_commands, top_commands, event_commands,
-                           residue_commands, undo_commands, daemon_commands, config_commands, doctor_commands,
-                           completion_commands}) {
+  for (const auto group :
+       {start_commands, scenario_commands, stop_commands, emergency_commands, kind_commands, service_commands,
+        metric_commands, watch_commands, top_commands, event_commands, residue_commands, undo_commands, daemon_commands,
+        config_commands, doctor_commands, completion_commands}) {
     std::ranges::move(group(), std::back_inserter(all));
   }
   return all;

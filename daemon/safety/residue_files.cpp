@@ -125,8 +125,8 @@ bool names_instance(std::string_view name, std::string_view instance) {
 
 namespace {
 
-/// A living daemon's load workers are its children, and so are wait servers, each with a child of its own: they end with
-/// it.
+/// A living daemon's load workers are its children, and so are wait servers, each with a child of its own: they end
+/// with it.
 bool is_helper_of(const ResidueScope& scope, pid_t pid) {
   const auto stat = proc::process_stat(scope.proc, pid);
   if (!stat) return false;

@@ -36,9 +36,9 @@ struct WatchTarget {
   bool by_name = false;                        ///< it may come back elsewhere
 };
 
-/// `keys`: none, or one of service, unit, cgroup and container; of system calls one of these or pid. Looks at /proc: some
-/// ms. Errors: kInvalid with the field, kNotFound (no such thing, or it does not run), kUnsupported (what it names has no
-/// cgroup v2 of its own, and sockets are asked for).
+/// `keys`: none, or one of service, unit, cgroup and container; of system calls one of these or pid. Looks at /proc:
+/// some ms. Errors: kInvalid with the field, kNotFound (no such thing, or it does not run), kUnsupported (what it names
+/// has no cgroup v2 of its own, and sockets are asked for).
 [[nodiscard]] Result<WatchTarget> find_watch_target(WatchKind kind, const TargetKeys& keys,
                                                     const ServiceConfigs& services);
 

@@ -13,6 +13,7 @@
 
 #include "api/events.h"
 #include "api/idempotency.h"
+#include "api/problem.h"
 #include "api/router.h"
 #include "api/routes.h"
 #include "api/schema.h"

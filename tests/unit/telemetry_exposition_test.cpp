@@ -86,8 +86,8 @@ TEST(Registry, IsBounded) {
   EXPECT_EQ(registry.refused(), 20U);
 }
 
-constexpr MetricSpec kBucket{"test_wait_seconds_bucket", MetricType::kCounter, "", 1, "A wait.",
-                             {"scope", "le"},            "test_wait_seconds"};
+constexpr MetricSpec kBucket{"test_wait_seconds_bucket", MetricType::kCounter, "", 1, "A wait.", {"scope", "le"},
+                             "test_wait_seconds"};
 constexpr MetricSpec kCount{"test_wait_seconds_count", MetricType::kCounter, "", 1, "A wait.", {"scope"},
                             "test_wait_seconds"};
 constexpr MetricSpec kSum{"test_wait_seconds_sum", MetricType::kCounter, "seconds", 1000, "A wait.", {"scope"},
