@@ -423,6 +423,10 @@ void Scenarios::target_gone(const std::string& id, const std::string& detail) {
 void Scenarios::failed(const std::string& id, const std::string& why) {
   const auto found = entries_.find(id);
   if (found == entries_.end()) return;
+  // What has ended with the lease has not failed, whoever is the first to tell.
+  if (lease_ != nullptr && (lease_->lapsed() || lease_->margin() < std::chrono::nanoseconds(0))) {
+    return end(found->second, EndReason::kLapsed);
+  }
   spdlog::error("scenario {}: {}", id, why);
   found->second.record.error = why;
   end(found->second, EndReason::kError);
