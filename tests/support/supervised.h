@@ -33,8 +33,9 @@ class Supervised {
  private:
   [[nodiscard]] std::string script() const {
     const std::string dir = dir_.path().string();
-    return "while :; do setpriv --pdeathsig KILL sleep 1000 & echo $! > " + dir + "/pid; echo $! >> " + dir +
-           "/log; wait $!; done";
+    // One that was forked a moment before the shell is killed reads the end of the shell's input.
+    return "exec 3<&0; while :; do setpriv --pdeathsig KILL cat <&3 >/dev/null & echo $! > " + dir +
+           "/pid; echo $! >> " + dir + "/log; wait $!; done";
   }
   TempDir dir_;
   Child shell_;

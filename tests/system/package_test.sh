@@ -55,4 +55,5 @@ exposure=$(systemd-analyze security --offline=yes --no-pager "$work/root/lib/sys
   sed -nE 's/.*Overall exposure level for chaosd.service: ([0-9.]+).*/\1/p')
 echo "systemd-analyze security: $exposure"
 [[ -n $exposure ]] || fail 'systemd-analyze says nothing'
-awk -v value="$exposure" 'BEGIN { exit !(value <= 4.3) }' || fail "the unit is more exposed than it was: $exposure > 4.3"
+# 4.4: of the calls that mount it may use those that make a file system nobody else sees (syscall_latency).
+awk -v value="$exposure" 'BEGIN { exit !(value <= 4.4) }' || fail "the unit is more exposed than it was: $exposure > 4.4"
