@@ -81,8 +81,7 @@ TEST_P(CrashKilled, NothingIsStruckAgain) {
     std::string id;
     if (GetParam() != Phase::kStarting) id = bed.crash();
     {
-      const Struck struck =
-          kill_in(GetParam(), round, *bed.daemon, CrashBed::request(), id);
+      const Struck struck = kill_in(GetParam(), round, *bed.daemon, CrashBed::request(), id);
       timings.add(bed.last_start_after(struck.at));
     }
     (void)bed.daemon->wait();
