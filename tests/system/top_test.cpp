@@ -3,7 +3,12 @@
 #include <signal.h>
 
 #include <fstream>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
 
+#include "support/child.h"
 #include "support/daemon.h"
 #include "support/kernel_test.h"
 #include "support/net.h"
@@ -342,6 +347,11 @@ TEST(Top, ColoursAndPlainTerminals) {
     terminal.enter(scene.top());
     ASSERT_TRUE(terminal.shows("unhealthy")) << terminal.text();
     EXPECT_THAT(terminal.text_with_colours(), AllOf(Not(HasSubstr("[31m")), Not(HasSubstr("[32m"))));
+  }
+  // All CPUs in use: the highest step.
+  std::vector<std::unique_ptr<Child>> busy;
+  for (unsigned cpu = 0; cpu < std::thread::hardware_concurrency(); ++cpu) {
+    busy.push_back(std::make_unique<Child>("/bin/sh", std::vector<std::string>{"sh", "-c", "while :; do :; done"}));
   }
   const Tmux terminal(200, 60, {"LC_ALL=C", "TERM=vt100"});
   terminal.enter(scene.top());
