@@ -1,4 +1,5 @@
 // chaosd: command line → configuration → logging → preflight → daemon. Every failure to start is one clear message.
+#include <malloc.h>
 #include <spdlog/spdlog.h>
 #include <systemd/sd-daemon.h>
 
@@ -78,6 +79,8 @@ int run(const Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // Ten threads that allocate little need no pools of memory of their own (1 MiB and more each).
+  ::mallopt(M_ARENA_MAX, 1);
   if (argc > 1 && std::string_view(argv[1]) == chaos::kGuardianVerb) return chaos::run_guardian(argc, argv);
   if (argc > 1 && std::string_view(argv[1]) == chaos::kLoadWorkerVerb) return chaos::run_load_worker(argc, argv);
   if (argc > 1 && std::string_view(argv[1]) == chaos::kProbeVerb) return chaos::run_probe_process(argc, argv);
