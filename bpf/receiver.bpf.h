@@ -4,6 +4,7 @@
  * requests and ICMP errors, later fragments, multicast, what raw and packet sockets see. */
 #pragma once
 
+#include "cgroup_types.bpf.h"
 #include "match.bpf.h"
 #include "packet.bpf.h"
 
@@ -18,16 +19,6 @@ struct net_device {
 
 struct sk_buff {
 	struct net_device *dev;
-} __attribute__((preserve_access_index));
-
-struct kernfs_node {
-	__u64 id;
-} __attribute__((preserve_access_index));
-
-struct cgroup {
-	int level;
-	struct kernfs_node *kn;
-	struct cgroup *ancestors[1]; /* by level, itself included; an array of ids before 6.1 */
 } __attribute__((preserve_access_index));
 
 /* Somebody takes frames from this device before the network layer sees them: a bridge, a bond, macvlan, ipvlan. */

@@ -8,10 +8,10 @@
 #define GATE_CLOCK_NS bpf_ktime_get_ns /* hooks of socket options have no other */
 
 #include "control.bpf.h"
+#include "failing_calls.bpf.h"
 #include "gate.bpf.h"
 #include "mix.bpf.h"
 #include "syscall_abi.h"
-#include "telemetry_abi.h"
 #include <bpf/bpf_core_read.h>
 
 CHAOS_ARRAY(syscall_rule, struct chaos_syscall_rule, 1);
@@ -27,18 +27,6 @@ struct {
 	__type(key, __u32);
 	__type(value, __u32);
 } syscall_members SEC(".maps");
-
-/* Calls that a fault has just failed, for who watches their ends: task → call << 32 | errno. Shared. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, CHAOS_FAILING_CALLS);
-	__type(key, __u64);
-	__type(value, __u64);
-} failing_calls SEC(".maps");
-
-struct thread_info {
-	__u32 status; /* x86: how the task came into the kernel */
-} __attribute__((preserve_access_index));
 
 typedef struct {
 	__u32 val;
@@ -110,7 +98,6 @@ struct pt_regs___entry {
 
 #define TASK_IO_WORKER 0x00000010 /* include/linux/sched.h: PF_IO_WORKER */
 #define TASK_KERNEL 0x00200000	  /* PF_KTHREAD */
-#define ENTRY_COMPAT 0x0002	  /* arch/x86/include/asm/thread_info.h: TS_COMPAT */
 #define X32_BIT 0x40000000UL
 #define NUMBER_IO_URING_ENTER 426
 #define NO_NUMBER 0xffffU

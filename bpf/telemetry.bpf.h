@@ -2,21 +2,12 @@
 /* Whose events a set of watching programs counts: those of some cgroups (v2) and of what is below them, or all. */
 #pragma once
 
+#include "cgroup_types.bpf.h"
 #include "control.bpf.h"
 #include "telemetry_abi.h"
 #include <bpf/bpf_core_read.h>
 
 CHAOS_ARRAY(telemetry_scope, struct chaos_scope, 1);
-
-struct kernfs_node {
-	__u64 id;
-} __attribute__((preserve_access_index));
-
-struct cgroup {
-	int level;
-	struct kernfs_node *kn;
-	struct cgroup *ancestors[1]; /* by level, itself included; an array of ids before 6.1 */
-} __attribute__((preserve_access_index));
 
 enum belonging { ANOTHERS = 0, MEANT = 1, NOBODYS = 2 };
 

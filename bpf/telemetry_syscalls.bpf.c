@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /* Watches the system calls of a target while somebody asks: how many, how they end, how long they take. Changes
  * nothing. Every call of every process on the host passes here meanwhile, so whose it is comes first. */
+#include "failing_calls.bpf.h"
 #include "histogram.bpf.h"
 #include "telemetry.bpf.h"
 
@@ -46,18 +47,6 @@ struct {
 	__type(value, __u32);
 } watched_processes SEC(".maps");
 
-/* Shared with the programs that fail calls, which write it. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, CHAOS_FAILING_CALLS);
-	__type(key, __u64);
-	__type(value, __u64);
-} failing_calls SEC(".maps");
-
-struct thread_info {
-	__u32 status; /* x86: how the task came into the kernel */
-} __attribute__((preserve_access_index));
-
 struct signal_struct {
 	struct {
 		int counter;
@@ -70,7 +59,6 @@ struct task_struct {
 	struct signal_struct *signal;
 } __attribute__((preserve_access_index));
 
-#define ENTRY_COMPAT 0x0002 /* arch/x86/include/asm/thread_info.h: TS_COMPAT */
 #define X32_BIT 0x40000000UL
 #define MOST_ERRNO 4095 /* include/linux/err.h */
 
