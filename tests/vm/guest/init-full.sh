@@ -12,6 +12,16 @@ if [ -d /lib/modules ]; then for module in virtio_pci virtio_blk virtio_rng ext4
 . /opt/guest/disks.sh
 mount -t ext4 -o rw,noatime "$(disk root)" /mnt || exec sh
 
+# A guest that a job wanted to start again has said so; any other one that comes back has died.
+mkdir -p /mnt/opt/results
+if [ -e /mnt/opt/booted ] && [ ! -e /mnt/opt/results/again ]; then
+  echo 'this guest has died: it is not started again'
+  umount /mnt
+  poweroff -f
+fi
+touch /mnt/opt/booted
+rm -f /mnt/opt/results/again
+
 release=$(uname -r)
 if [ -d "/lib/modules/$release" ]; then
   mkdir -p /mnt/usr/lib/modules

@@ -20,6 +20,7 @@ run_full() {
     -device 'virtio-blk-pci,drive=payload,serial=payload'
     -device virtio-rng-pci
   )
+  vm_reboot=()
   say "full, kernel $kernel: $kernel_release, ${deb##*/}, $(wc -l <"$results/names") stories"
   if $shell; then
     vm_shell "$scratch/initramfs" systemd.show_status=0 "${disks[@]}"

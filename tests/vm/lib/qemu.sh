@@ -5,6 +5,9 @@
 # Emulation is many times slower than the machine: this bounds a hang, it measures nothing.
 boot_attempts=2
 
+# A kernel that panics resets the machine, which ends it; a guest that may be started again tells one from the other.
+vm_reboot=(-no-reboot)
+
 # vm_run LIMIT INITRAMFS CONSOLE-LOG RESULTS COMMAND-LINE QEMU-ARGUMENTS...: runs the guest until it powers off. RESULTS
 # becomes the directory of what it put on the disk "results". A boot that dies before the guest says that it has started
 # gets one more try; nothing else does. Returns 1 when there is no complete result.
@@ -48,7 +51,7 @@ qemu() {
   shift 3
   need_command qemu-system-x86_64
   timeout --foreground -k 5 "$limit" qemu-system-x86_64 -machine q35 -accel tcg,thread=multi -cpu max -smp 2 \
-    -m "${CHAOS_VM_MEMORY:-1536}" -nodefaults -no-user-config -display none -no-reboot -nic none \
+    -m "${CHAOS_VM_MEMORY:-1536}" -nodefaults -no-user-config -display none -nic none "${vm_reboot[@]}" \
     -kernel "$kernel_image" -initrd "$initramfs" \
     -drive "file=$scratch/results.tar,format=raw,if=none,id=results,cache=unsafe" \
     -device virtio-blk-pci,drive=results,serial=results \
