@@ -1,4 +1,5 @@
 // What chaosctl top shows instead of its panels: the details of one fault, and the keys.
+#include <algorithm>
 #include <array>
 
 #include <fmt/format.h>
@@ -33,6 +34,7 @@ class Page {
       made.pad_to(place_.width - room).add(head, colour);
       lines_.push_back(made.line());
       rest.erase(0, head.size());
+      rest.erase(0, std::min(rest.find_first_not_of(' '), rest.size()));
       label = {};
     } while (!rest.empty());
   }
@@ -45,12 +47,17 @@ class Page {
   [[nodiscard]] std::vector<TopLine> lines() { return std::move(lines_); }
 
  private:
-  /// What of `text` fits into `room` columns, at least one character.
+  /// What of `text` fits into `room` columns, at least one character: whole words, or of a longer one what ends where
+  /// something new begins in it, if anything does.
   [[nodiscard]] std::string head_of(const std::string& text, std::size_t room) const {
     std::string cut = cut_to(text, room, place_.glyphs.unicode);
     const std::size_t mark = place_.glyphs.unicode ? std::string_view("…").size() : 1;
     cut.resize(cut.size() > mark ? cut.size() - mark : 0);
-    return cut.empty() ? text : cut;
+    if (cut.empty()) return text;
+    if (text[cut.size()] == ' ') return cut;
+    if (const std::size_t blank = cut.rfind(' '); blank != std::string::npos && blank > 0) return cut.substr(0, blank);
+    const std::size_t end = cut.find_last_of("/,;=");
+    return end == std::string::npos || end == 0 ? cut : cut.substr(0, end + 1);
   }
 
   TopPlace place_;

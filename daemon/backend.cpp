@@ -181,7 +181,7 @@ void Daemon::bind_audit(Backend& backend) {
 }
 
 void Daemon::bind_telemetry(Backend& backend) {
-  backend.metrics = [this](std::string pattern, Backend::JsonReply reply) {
+  backend.metrics = [this](std::string pattern, Backend::TextReply reply) {
     sampler_->metrics(std::move(pattern), std::move(reply));
   };
   backend.metric_history = [this](HistoryQuery query, Backend::TextReply reply) {

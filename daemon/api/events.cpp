@@ -1,5 +1,6 @@
 #include "api/events.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "api/problem.h"
@@ -73,6 +74,11 @@ void EventHub::send(std::string_view text) {
     if (!stream->reader_gone() && !stream->write(text, limit)) stream->abort();
   }
   drop_gone();
+}
+
+std::size_t EventHub::subscribers() const {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(subscribers_, [](const Subscriber& one) { return !one.stream->reader_gone(); }));
 }
 
 void EventHub::drop_gone() {

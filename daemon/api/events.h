@@ -44,7 +44,8 @@ class EventHub {
   /// `follow` the stream ends after what is kept (all of it, if there is no `last_id`). Error: kUnavailable if there
   /// are kMaxSubscribers.
   Result<std::shared_ptr<ByteStream>> subscribe(std::optional<std::uint64_t> last_id, bool follow = true);
-  [[nodiscard]] std::size_t subscribers() const { return subscribers_.size(); }
+  /// Those that are known to have gone do not count.
+  [[nodiscard]] std::size_t subscribers() const;
 
  private:
   struct Event {

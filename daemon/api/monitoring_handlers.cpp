@@ -6,15 +6,19 @@
 namespace chaos {
 namespace {
 
-using nlohmann::json;
 using std::chrono::milliseconds;
 
 constexpr milliseconds kUsualSpan = std::chrono::minutes(10);
 constexpr milliseconds kLongestSpan = std::chrono::hours(87'600);
 
-Backend::JsonReply pass_on(const HttpRequest& request, Respond respond) {
-  return [id = request.request_id, respond = std::move(respond)](Result<json> result) mutable {
-    respond(result ? json_response(200, *result) : problem_response(std::move(result.error()), id));
+/// JSON, as it goes out.
+Backend::TextReply pass_on(const HttpRequest& request, Respond respond) {
+  return [id = request.request_id, respond = std::move(respond)](Result<std::string> text) mutable {
+    if (!text) return respond(problem_response(std::move(text.error()), id));
+    HttpResponse response;
+    response.headers = {{"Content-Type", "application/json"}};
+    response.body = std::move(*text);
+    respond(std::move(response));
   };
 }
 
@@ -92,14 +96,7 @@ void Handlers::metrics(const HttpRequest& request, Respond respond) const {
 void Handlers::metric_history(const HttpRequest& request, Respond respond) const {
   auto query = history_query(request);
   if (!query) return respond(problem_response(std::move(query.error()), request.request_id));
-  backend_.metric_history(std::move(*query),
-                          [id = request.request_id, respond = std::move(respond)](Result<std::string> text) mutable {
-                            if (!text) return respond(problem_response(std::move(text.error()), id));
-                            HttpResponse response;
-                            response.headers = {{"Content-Type", "application/json"}};
-                            response.body = std::move(*text);
-                            respond(std::move(response));
-                          });
+  backend_.metric_history(std::move(*query), pass_on(request, std::move(respond)));
 }
 
 void Handlers::watch(WatchKind kind, const HttpRequest& request, Respond respond) const {

@@ -149,8 +149,7 @@ constexpr std::string_view kScenario = R"json({
       "spared_budget": {"type": "integer"},
       "spared_expired": {"type": "integer"},
       "over_limit": {"type": "integer"},
-      "shadowed": {"type": "integer", "description": "in shadow mode, in place of injected"},
-      "shadowed": {"type": "integer", "description": "would have been injected; 0 unless mode is shadow"},
+      "shadowed": {"type": "integer", "description": "in place of injected: would have been injected; 0 unless mode is shadow"},
       "matched_segments": {"type": "integer", "description": "wire packets in the skbs matched"},
       "injected_segments": {"type": "integer"},
       "injected_jointly": {"type": "integer", "description": "of injected, those that another scenario took as well"}
@@ -438,7 +437,7 @@ constexpr std::string_view kReports = R"json({
             "help": {"type": "string"},
             "labels": {"type": "object", "additionalProperties": {"type": "string"}},
             "value": {"type": "number"},
-            "time": {"type": "string"}
+            "time": {"type": "string", "description": "when it was measured; not all is measured each round"}
           }
         }
       }

@@ -60,7 +60,7 @@ struct Backend {
   std::function<void(JsonReply)> services;
   // Telemetry, see telemetry/sampler.h.
   using TextReply = std::move_only_function<void(Result<std::string>)>;
-  std::function<void(std::string pattern, JsonReply)> metrics;
+  std::function<void(std::string pattern, TextReply)> metrics;  ///< JSON, as it goes out
   std::function<void(HistoryQuery, TextReply)> metric_history;  ///< JSON, as it goes out
   std::function<void(ExpositionFormat, TextReply)> exposition;
   /// eBPF telemetry, see api/watch_streams.h.

@@ -92,22 +92,27 @@ class LinkCollector final : public Collector {
       if (!netlink) return std::unexpected(netlink.error());
       netlink_.emplace(std::move(*netlink));
     }
-    names_.clear();
-    Status status = netlink_->dump(RTM_GETLINK, ifinfomsg{}, [&](nlmsghdr* message) { take_link(message, registry); });
+    // What an interrupted dump set has the newer value afterwards.
+    auto names = Netlink::repeat_dump<Names>([&](Names& found) {
+      return netlink_->dump(RTM_GETLINK, ifinfomsg{}, [&](nlmsghdr* message) { take_link(message, found, registry); });
+    });
+    Status status = names ? Status() : std::unexpected(std::move(names.error()));
     if (status) {
-      status = netlink_->dump(RTM_GETQDISC, tcmsg{}, [&](nlmsghdr* message) { take_qdisc(message, registry); });
+      status = netlink_->dump(RTM_GETQDISC, tcmsg{}, [&](nlmsghdr* message) { take_qdisc(message, *names, registry); });
     }
     if (!status) netlink_.reset();  // answers of a dump that failed may still come
     return status;
   }
 
  private:
-  void take_link(nlmsghdr* message, Registry& registry) {
+  using Names = std::map<int, std::string>;
+
+  static void take_link(nlmsghdr* message, Names& names, Registry& registry) {
     if (message->nlmsg_type != RTM_NEWLINK) return;
     const auto* info = static_cast<const ifinfomsg*>(nlmsg_data(message));
     const string_view device = text_of(nlmsg_find_attr(message, sizeof(ifinfomsg), IFLA_IFNAME));
     if (device.empty()) return;
-    names_[info->ifi_index] = device;
+    names[info->ifi_index] = device;
     if (const auto stats = payload_of<rtnl_link_stats64>(nlmsg_find_attr(message, sizeof(ifinfomsg), IFLA_STATS64))) {
       for (const LinkColumn& what : kLink) {
         registry.set(what.metric, {device}, static_cast<std::int64_t>((*stats).*what.field));
@@ -121,12 +126,12 @@ class LinkCollector final : public Collector {
     }
   }
 
-  void take_qdisc(nlmsghdr* message, Registry& registry) {
+  static void take_qdisc(nlmsghdr* message, const Names& names, Registry& registry) {
     if (message->nlmsg_type != RTM_NEWQDISC) return;
     const auto* info = static_cast<const tcmsg*>(nlmsg_data(message));
     const string_view kind = text_of(nlmsg_find_attr(message, sizeof(tcmsg), TCA_KIND));
-    const auto device = names_.find(info->tcm_ifindex);
-    if (kind.empty() || kind == "noqueue" || device == names_.end()) return;
+    const auto device = names.find(info->tcm_ifindex);
+    if (kind.empty() || kind == "noqueue" || device == names.end()) return;
     nlattr* stats = nlmsg_find_attr(message, sizeof(tcmsg), TCA_STATS2);
     if (stats == nullptr) return;
     const auto queue =
@@ -139,7 +144,6 @@ class LinkCollector final : public Collector {
   }
 
   std::optional<Netlink> netlink_;
-  std::map<int, std::string> names_;  ///< of this round
 };
 
 /// One column of a file whose lines come in pairs: names, then values, both behind "PROTOCOL:".

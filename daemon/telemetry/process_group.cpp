@@ -149,14 +149,17 @@ ProcessGroup::ProcessGroup(const GroupMetrics& metrics, const TelemetryRoots& ro
   if (pids_.size() <= kMostProcesses) {
     for (const pid_t pid : pids_) stats_.emplace_back(roots.proc / std::to_string(pid) / "stat");
   }
-  std::error_code ignored;
+  std::string buffer;
   const auto tree = CgroupTree::find(roots.mounts);
   for (const std::string& cgroup : cgroups_) {
     if (!tree || cgroup.size() < 2) continue;
     const fs::path directory = tree->mount_point() / cgroup.substr(1);
     for (const CgroupFile& file : kFiles) {
-      if (!file.controller.empty() || !fs::exists(directory / file.file, ignored)) continue;
-      readings_.push_back({&file, SampledFile(directory / file.file)});
+      if (!file.controller.empty()) continue;
+      // Some of a file's numbers are there with a controller only, which may be one of v1.
+      Reading reading{&file, SampledFile(directory / file.file)};
+      const auto text = reading.file.read(buffer);
+      if (text && file.parse(*text)) readings_.push_back(std::move(reading));
     }
   }
   if (!pids_.empty()) watch_v1(roots);

@@ -81,7 +81,8 @@ std::string_view Registry::key_of(const MetricSpec& metric, const std::vector<st
   return key_;
 }
 
-void Registry::set(const MetricSpec& metric, const std::vector<std::string_view>& labels, std::int64_t value) {
+void Registry::set(const MetricSpec& metric, const std::vector<std::string_view>& labels, std::int64_t value,
+                   WallTime as_of) {
   const std::string_view key = key_of(metric, labels);
   auto found = places_.find(key);
   if (found == places_.end()) {
@@ -106,6 +107,7 @@ void Registry::set(const MetricSpec& metric, const std::vector<std::string_view>
   }
   Series& series = series_[found->second];
   series.value = value;
+  series.as_of = as_of;
   series.seen = round_;
 }
 

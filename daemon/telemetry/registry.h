@@ -12,6 +12,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/clock.h"
+
 namespace chaos {
 
 enum class MetricType : std::uint8_t { kCounter, kGauge };
@@ -40,6 +42,7 @@ class Registry {
     const MetricSpec* metric = nullptr;  ///< null: a place that is free
     std::vector<std::string> labels;     ///< values
     std::int64_t value = 0;
+    WallTime as_of{};         ///< when that was so; 0: in the round that set it
     std::uint64_t seen = 0;   ///< the last round that set it
     std::uint64_t since = 0;  ///< the round in which it took its place
   };
@@ -48,8 +51,9 @@ class Registry {
   /// A round of sampling begins: what it does not set is absent.
   void begin_round() { ++round_; }
   /// `labels`: as many as the metric has. Longer values than 128 bytes are cut off, and
-  /// bytes that are no UTF-8 become '?'.
-  void set(const MetricSpec& metric, const std::vector<std::string_view>& labels, std::int64_t value);
+  /// bytes that are no UTF-8 become '?'. `as_of`: when it was measured, if not in this round.
+  void set(const MetricSpec& metric, const std::vector<std::string_view>& labels, std::int64_t value,
+           WallTime as_of = {});
   void set(const MetricSpec& metric, std::int64_t value) { set(metric, {}, value); }
   /// Lets go of what no round has set since `round`; their places are used anew.
   void forget_before(std::uint64_t round);

@@ -7,9 +7,10 @@
 #include <algorithm>
 #include <atomic>
 
+#include "telemetry/metric_list.h"
+
 namespace chaos {
 
-using nlohmann::json;
 using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
 
@@ -84,17 +85,7 @@ nanoseconds thread_cpu_time() {
 
 std::int64_t in_us(nanoseconds time) { return std::chrono::duration_cast<std::chrono::microseconds>(time).count(); }
 
-/// Whole numbers as such, so that large counters stay exact.
-json value_json(std::int64_t value, std::uint32_t scale) {
-  if (scale <= 1) return value;
-  return static_cast<double>(value) / static_cast<double>(scale);
-}
-
 std::int64_t whole(std::uint64_t value) { return static_cast<std::int64_t>(value); }
-
-std::string_view type_name(const MetricSpec& metric) {
-  return metric.type == MetricType::kCounter ? "counter" : "gauge";
-}
 
 }  // namespace
 
@@ -103,6 +94,7 @@ struct Sampler::Core {
   struct Running {
     std::unique_ptr<Collector> collector;
     std::optional<nanoseconds> ran_at;  ///< CLOCK_MONOTONIC
+    WallTime ran_at_wall{};
     nanoseconds last_cost{};
     nanoseconds cost{};
     std::uint64_t runs = 0;
@@ -123,7 +115,6 @@ struct Sampler::Core {
                                const HistoryFile::Figures& file);
   void run(Running& one);
   static void set_costs(const Running& one, Registry& into);
-  [[nodiscard]] json metrics_json(const std::string& pattern) const;
   [[nodiscard]] Result<std::string> history_text(const HistoryQuery& query, const HistoryWindow& window,
                                                  HistoryReading reading) const;
 };
@@ -134,6 +125,7 @@ void Sampler::Core::run(Running& one) {
   const bool sometimes = period > nanoseconds(0);
   if (sometimes && one.ran_at && now - *one.ran_at < period) return;
   one.ran_at = now;
+  one.ran_at_wall = system_clock().wall();
   const nanoseconds before = thread_cpu_time();
   if (sometimes) one.found.begin_round();
   const Status status = one.collector->collect(sometimes ? one.found : registry);
@@ -161,15 +153,15 @@ std::optional<EndedStep> Sampler::Core::run(const std::vector<OwnValue>& own, st
   time = system_clock().wall();
   std::vector<std::string_view> labels;
   const auto set = [&](Registry& into, const MetricSpec& metric, const std::vector<std::string>& values,
-                       std::int64_t value) {
+                       std::int64_t value, WallTime as_of = {}) {
     labels.assign(values.begin(), values.end());
-    into.set(metric, labels, value);
+    into.set(metric, labels, value, as_of);
   };
   for (const OwnValue& value : own) set(registry, *value.metric, value.labels, value.value);
   for (Running& one : running) {
     run(one);
     for (const Registry::Series& series : one.found.series()) {
-      if (one.found.present(series)) set(registry, *series.metric, series.labels, series.value);
+      if (one.found.present(series)) set(registry, *series.metric, series.labels, series.value, one.ran_at_wall);
     }
     set_costs(one, registry);
   }
@@ -190,25 +182,6 @@ std::optional<EndedStep> Sampler::Core::run(const std::vector<OwnValue>& own, st
   // A place without history is free for another series.
   registry.forget_before(std::min(history.oldest_round(), registry.round() - std::min(registry.round(), kRoundsKept)));
   return downsampler.add(time, registry);
-}
-
-json Sampler::Core::metrics_json(const std::string& pattern) const {
-  const std::string at = format_rfc3339(time);
-  json list = json::array();
-  for (const auto& [name, ids] : registry.by_metric()) {
-    if (!matches_pattern(name, pattern)) continue;
-    for (const Registry::Id id : ids) {
-      const Registry::Series& series = registry.series()[id];
-      list.push_back({{"name", name},
-                      {"type", type_name(*series.metric)},
-                      {"unit", series.metric->unit},
-                      {"help", series.metric->help},
-                      {"labels", labels_of(series)},
-                      {"value", value_json(series.value, series.metric->scale)},
-                      {"time", at}});
-    }
-  }
-  return {{"time", at}, {"metrics", std::move(list)}};
 }
 
 Result<std::string> Sampler::Core::history_text(const HistoryQuery& query, const HistoryWindow& window,
@@ -330,10 +303,12 @@ void Sampler::fresh() {
   if (!sampled_at_ || system_clock().monotonic() - *sampled_at_ >= busy_interval_) sample();
 }
 
-void Sampler::metrics(std::string pattern, JsonReply reply) {
+void Sampler::metrics(std::string pattern, TextReply reply) {
   fresh();
   worker_.post([core = core_, &loop = loop_, pattern = std::move(pattern), reply = std::move(reply)]() mutable {
-    loop.post([answer = core->metrics_json(pattern), reply = std::move(reply)]() mutable { reply(std::move(answer)); });
+    loop.post([text = metric_list(core->registry, core->time, pattern), reply = std::move(reply)]() mutable {
+      reply(std::move(text));
+    });
   });
 }
 

@@ -13,8 +13,6 @@
 #include <string>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include "base/event_loop.h"
 #include "base/result.h"
 #include "base/worker.h"
@@ -40,7 +38,6 @@ struct OwnValue {
 class Sampler {
  public:
   using Own = std::function<std::vector<OwnValue>()>;
-  using JsonReply = std::move_only_function<void(Result<nlohmann::json>)>;
   using TextReply = std::move_only_function<void(Result<std::string>)>;
 
   /// `loop` must outlive it. `history`: the file for what is kept on disk. `own` is called on the loop before each
@@ -57,9 +54,8 @@ class Sampler {
   void see_services(std::vector<ServiceState> services);
   void see_targets(std::vector<TargetState> targets);
 
-  /// {"time":..., "metrics":[{name,type,unit,labels,value,time}]} of those that match; a new round is taken first if
-  /// the last is older than `telemetry.interval`.
-  void metrics(std::string pattern, JsonReply reply);
+  /// metric_list() of those that match; a new round is taken first if the last is older than `telemetry.interval`.
+  void metrics(std::string pattern, TextReply reply);
   void exposition(ExpositionFormat format, TextReply reply);
   /// {"metric","type","unit","aggregation","step_ms","series":[{"labels","points":[[Unix ms, value or null]]}]}.
   /// As text, and "problem" if the file cannot be used. Errors: kNotFound (no such metric), kInvalid (more than 11000

@@ -151,7 +151,7 @@ class FakeDaemon {
           {"kernel", "6.1"},
           {"features", {{{"name", "tcx"}, {"available", false}, {"reason", "too old"}, {"used_instead", "clsact"}}}}});
     };
-    backend.metrics = [this](std::string pattern, Backend::JsonReply reply) {
+    backend.metrics = [this](std::string pattern, Backend::TextReply reply) {
       patterns.push_back(std::move(pattern));
       reply(json{{"time", "2026-11-24T06:39:37.100Z"},
                  {"metrics",
@@ -161,7 +161,8 @@ class FakeDaemon {
                     {"help", "h"},
                     {"labels", {{"a", "b"}}},
                     {"value", 1.5},
-                    {"time", "2026-11-24T06:39:37.100Z"}}}}});
+                    {"time", "2026-11-24T06:39:37.100Z"}}}}}
+                .dump());
     };
     backend.metric_history = [this](HistoryQuery query, Backend::TextReply reply) {
       queries.push_back(std::move(query));

@@ -1,12 +1,8 @@
 // chaosctl top: screens of any size, whatever they have to show.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/eventfd.h>
-
-#include <thread>
 
 #include "ctl/top_panels.h"
-#include "ctl_support.h"
 #include "ctl_top_support.h"
 
 namespace chaos::test {
@@ -295,6 +291,38 @@ TEST(TopText, Numbers) {
   EXPECT_EQ(ctl::percent_text(0.123), "12.3%");
 }
 
+/// Of the lines of details, those of one label, without it.
+std::vector<std::string> values_of(const std::vector<ctl::TopLine>& lines, const std::string& label) {
+  constexpr std::size_t kLabel = 18;
+  std::vector<std::string> values;
+  for (const ctl::TopLine& line : lines) {
+    std::string text;
+    for (const ctl::TopSpan& span : line.spans) text += span.text;
+    if (text.starts_with(label) || (!values.empty() && text.starts_with(std::string(kLabel, ' ')))) {
+      values.push_back(text.substr(kLabel));
+    } else if (!values.empty()) {
+      break;
+    }
+  }
+  return values;
+}
+
+TEST(TopLayout, DetailsGoOnBelowAtTheEndOfAWord) {
+  ctl::TopFault fault;
+  const std::string path = "/sys/fs/cgroup/system.slice/system-something.slice/something@instance.service";
+  fault.record = {{"reason", "whoever reads this shall not have to put words together again"},
+                  {"plan", {{"mechanism", path}, {"notes", {std::string(70, 'x')}}}}};
+  const auto lines = ctl::detail_lines(fault, at_second(0), {.width = 50, .glyphs = {}});
+  EXPECT_THAT(values_of(lines, "reason"),
+              testing::ElementsAre("whoever reads this shall not", "have to put words together again"));
+  EXPECT_THAT(
+      values_of(lines, "mechanism"),
+      testing::ElementsAre("/sys/fs/cgroup/system.slice/", "system-something.slice/", "something@instance.service"));
+  const auto longest = values_of(lines, "note");
+  EXPECT_EQ(joined(longest).find_first_not_of("x\n"), std::string::npos) << "a word that has no end is cut";
+  EXPECT_EQ(longest.size(), 3U);
+}
+
 TEST(CtlText, CellsTakeTheColumnsTheyAreThoughtToTake) {
   EXPECT_EQ(ctl::cell_text("e\xCC\x81漢", true), "e\xCC\x81漢");
   EXPECT_EQ(ctl::cell_text("a\xE2\x80\x8D"
@@ -308,61 +336,6 @@ TEST(CtlText, CellsTakeTheColumnsTheyAreThoughtToTake) {
   EXPECT_EQ(ctl::cut_to("漢字漢字", 6, true), "漢字…") << "half a character is none";
   EXPECT_EQ(ctl::cut_to("abcdef", 3, false), "ab~");
   EXPECT_EQ(ctl::cut_to("abcdef", 0, true), "");
-}
-
-class CtlTop : public FakeDaemonTest {
- protected:
-  void answer_all() {
-    const TopSample sample = sample_at(0);
-    answer("GET /health", sample.health.dump());
-    answer("GET /api/chaos/scenarios", sample.scenarios.dump());
-    answer("GET /api/services", sample.services.dump());
-    answer("GET /api/monitoring/metrics?pattern=chaosd_host_%2A", sample.host.dump());
-    answer("GET /api/monitoring/metrics?pattern=chaosd_service_%2A", sample.service_metrics.dump());
-  }
-};
-
-TEST_F(CtlTop, OnceAsText) {
-  answer_all();
-  const Ran ran = run({"top", "--once", "--interval", "100ms"});
-  EXPECT_EQ(ran.exit, 0) << ran.err;
-  EXPECT_THAT(ran.out, AllOf(HasSubstr("chaosd 0.1.0"), HasSubstr("packet_loss"), HasSubstr("store"),
-                             HasSubstr("--drops attaches"), Not(HasSubstr("\x1b"))));
-}
-
-TEST_F(CtlTop, OnceAsJson) {
-  answer_all();
-  const Ran ran = run({"-o", "json", "top", "--once", "--drops"});
-  EXPECT_EQ(ran.exit, 0) << ran.err;
-  const ctl::Json document = ctl::Json::parse(ran.out);
-  EXPECT_EQ(document.at("scenarios").at("scenarios").size(), 1U);
-  EXPECT_EQ(document.at("drops").at("problem").at("detail"), "no such");
-}
-
-TEST_F(CtlTop, RefusesWhatCannotBe) {
-  EXPECT_EQ(run({"top", "--interval", "1ms"}).exit, 2);
-  EXPECT_EQ(run({"top", "--once", "--batch"}).exit, 2);
-  const Ran json = run({"-o", "json", "top"});
-  EXPECT_EQ(json.exit, 2);
-  EXPECT_THAT(json.err, HasSubstr("--once"));
-  answer_all();
-  const Ran ran = run_ctl({"--socket", (dir_ / "none").string(), "top"});
-  EXPECT_EQ(ran.exit, 5) << "who cannot reach the daemon is told so, and gets no screen";
-}
-
-TEST_F(CtlTop, ARequestIsGivenUpWhenToldTo) {
-  answer("GET /health", "", 200, FakeReply::Kind::kSilent);
-  const UniqueFd give_up(::eventfd(0, EFD_CLOEXEC));
-  ctl::Client client(daemon_.socket());
-  client.set_interrupt(give_up.get());
-  std::thread later([&] {
-    EXPECT_TRUE(daemon_.wait_for("/health"));
-    ::eventfd_write(give_up.get(), 1);
-  });
-  const auto answer = client.get("/health");
-  later.join();
-  ASSERT_FALSE(answer);
-  EXPECT_EQ(answer.error().exit, ctl::Exit::kInterrupted);
 }
 
 }  // namespace

@@ -3,6 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
+#include "telemetry/metric_list.h"
+
 namespace chaos::test {
 namespace {
 
@@ -121,6 +125,29 @@ TEST(Registry, LabelsAreShortAndUtf8) {
   registry.set(kCpu, {std::string(1000, 'x'), "\xc3\xbc\xff\xc3"}, 1);
   EXPECT_EQ(registry.series()[0].labels[0], std::string(128, 'x'));
   EXPECT_EQ(registry.series()[0].labels[1], "\xc3\xbc??");
+}
+
+TEST(MetricList, EachSeriesHasTheTimeOfItsMeasurement) {
+  Registry registry;
+  registry.begin_round();
+  const WallTime now{std::chrono::milliseconds(1'700'000'005'250)};
+  registry.set(kLevel, {}, 7, now - std::chrono::milliseconds(4250));
+  registry.set(kCpu, {"0", "user"}, 250);
+  const auto list = nlohmann::json::parse(metric_list(registry, now, ""));
+  EXPECT_EQ(list.at("time"), "2023-11-14T22:13:25.250Z");
+  ASSERT_EQ(list.at("metrics").size(), 2U);
+  EXPECT_EQ(list.at("metrics").at(0), (nlohmann::json{{"name", "test_cpu_seconds_total"},
+                                                      {"type", "counter"},
+                                                      {"unit", "seconds"},
+                                                      {"help", kCpu.help},
+                                                      {"labels", {{"cpu", "0"}, {"mode", "user"}}},
+                                                      {"value", 2.5},
+                                                      {"time", "2023-11-14T22:13:25.250Z"}}));
+  EXPECT_EQ(list.at("metrics").at(1).at("time"), "2023-11-14T22:13:21.000Z");
+  // Measured anew in this round.
+  registry.set(kLevel, 8);
+  EXPECT_EQ(nlohmann::json::parse(metric_list(registry, now, "level")).at("metrics").at(0).at("time"), list.at("time"));
+  EXPECT_TRUE(nlohmann::json::parse(metric_list(registry, now, "nothing")).at("metrics").empty());
 }
 
 }  // namespace
