@@ -30,7 +30,7 @@ usage() {
   cat <<'END'
 usage: ./setup.sh COMMAND
 
-  demo [--keep]      build, then break a small log pipeline and show what it did (about 2 minutes);
+  demo [--keep]      build, then break a small log pipeline and show what it did (two and a half minutes);
                      --keep leaves the pipeline and chaosd up to play with
   test [CTEST ARGS]  build and run all tests on this machine's kernel
   build              install what is missing and build into build/bin

@@ -15,6 +15,10 @@ data=${PIPELINE_DATA:-$source_root/build/demo}
 run=/run/chaosdemo
 hosts=(collector queue processor generator)
 declare -A address=([collector]=10.77.0.1 [queue]=10.77.0.2 [processor]=10.77.0.3 [generator]=10.77.0.4)
+# What the services may be short of.
+controllers=(cpu memory)
+# The processor's memory, in bytes: so that a share of it can be taken.
+processor_memory=$((256 << 20))
 queue_socket=$run/queue.sock
 chaosd_socket=$run/chaosd/chaosd.sock
 
@@ -33,6 +37,7 @@ usage: pipeline.sh COMMAND
   generate RATE       send RATE numbered lines per second until ended (account in build/demo/sent.log)
   exec HOST CMD...    run a command on a host: collector, queue, processor or generator
   depth               lines that wait in the queue
+  memory HOST         percent of its memory that a host uses, where it has a limit (the processor)
   retransmits         TCP segments that collector and queue have sent again so far
   report [ARGS]       pipeline-report on what was sent and stored
   chaosd              run a chaosd of its own for the pipeline, in the foreground (demo.sh does)
@@ -66,16 +71,25 @@ limited_by() {
   fi
 }
 
+# limiting_cgroups: those that are beside the v2 tree, one line each.
+limiting_cgroups() {
+  local controller root
+  root=$(cgroup_root)
+  for controller in "${controllers[@]}"; do limited_by "$controller"; done | grep -vxF "$root/chaosdemo" | sort -u
+}
+
 host_exists() { [[ -e /run/netns/chaosdemo-$1 ]]; }
 
 # What is there already, in words; empty when nothing is.
 remains() {
-  local host found=()
+  local host cgroup found=()
   for host in switch "${hosts[@]}"; do
     if host_exists "$host"; then found+=("namespace chaosdemo-$host"); fi
   done
   [[ ! -e $(cgroup_root)/chaosdemo ]] || found+=("cgroup chaosdemo")
-  [[ ! -e $(limited_by cpu) ]] || found+=("$(limited_by cpu)")
+  for cgroup in $(limiting_cgroups); do
+    [[ ! -e $cgroup ]] || found+=("cgroup $cgroup")
+  done
   [[ ! -e $run ]] || found+=("$run")
   ((${#found[@]} == 0)) || printf '%s; ' "${found[@]}"
 }
@@ -84,8 +98,10 @@ remains() {
 inhabited() {
   local cgroup
   if grep -qs '^populated 1' "$(cgroup_root)/chaosdemo/cgroup.events"; then return 0; fi
-  cgroup=$(limited_by cpu)
-  [[ -n $cgroup && -e $cgroup ]] && grep -qrs --include=cgroup.procs . "$cgroup"
+  for cgroup in $(limiting_cgroups); do
+    if grep -qrs --include=cgroup.procs . "$cgroup"; then return 0; fi
+  done
+  return 1
 }
 
 # From here on this shell is the only one that makes the pipeline or removes it. The lock is on a directory that is
@@ -108,12 +124,11 @@ clear_remains() {
 # exec_on HOST CMD...: replaces this shell by CMD in the host's namespace and cgroup. nsenter rather than `ip netns
 # exec`: the latter gives the command a mount namespace of its own.
 exec_on() {
-  local host=$1 limited
+  local host=$1 cgroup
   shift
   host_exists "$host" || die "no such host: $host (is the pipeline up?)"
   echo "$BASHPID" >"$(cgroup_root)/chaosdemo/$host/cgroup.procs"
-  limited=$(limited_by cpu)
-  if [[ -n $limited ]]; then echo "$BASHPID" >"$limited/$host/cgroup.procs"; fi
+  for cgroup in $(limiting_cgroups); do echo "$BASHPID" >"$cgroup/$host/cgroup.procs"; done
   exec nsenter --net="/run/netns/chaosdemo-$host" -- "$@"
 }
 
@@ -143,11 +158,11 @@ consume() {
   exec redis-cli -h "${address[queue]}" --raw -r -1 BLMPOP 0 1 logs RIGHT COUNT 256 >&3
 }
 
-# enable_controllers CGROUP...: cpu and memory of the v2 tree, where it has them, for what is below.
+# enable_controllers CGROUP...: those of the v2 tree, where it has them, for what is below.
 enable_controllers() {
   local cgroup controller
   for cgroup in "$@"; do
-    for controller in cpu memory; do
+    for controller in "${controllers[@]}"; do
       if grep -qw "$controller" "$cgroup/cgroup.controllers"; then
         echo "+$controller" >"$cgroup/cgroup.subtree_control"
       fi
@@ -161,9 +176,20 @@ make_switch() {
   ip -n chaosdemo-switch link set chaosdemo0 up
 }
 
+# limit_memory HOST BYTES, where this host can.
+limit_memory() {
+  local cgroup
+  cgroup=$(limited_by memory)
+  case $cgroup in
+    '') ;;
+    "$(cgroup_root)"/*) echo "$2" >"$cgroup/$1/memory.max" ;;
+    *) echo "$2" >"$cgroup/$1/memory.limit_in_bytes" ;;
+  esac
+}
+
 # One end of a veth pair is the host's eth0, the other a port of the switch with the host's name.
 make_host() {
-  local host=$1
+  local host=$1 cgroup
   ip netns add "chaosdemo-$host"
   ip -n chaosdemo-switch link add "$host" type veth peer name eth0 netns "chaosdemo-$host"
   ip -n chaosdemo-switch link set "$host" master chaosdemo0 up
@@ -174,7 +200,7 @@ make_host() {
   # namespace may not choose every algorithm by sysctl.
   ip -n "chaosdemo-$host" route replace 10.77.0.0/24 dev eth0 src "${address[$host]}" congctl cubic
   mkdir -p "$(cgroup_root)/chaosdemo/$host"
-  if [[ -n $(limited_by cpu) ]]; then mkdir -p "$(limited_by cpu)/$host"; fi
+  for cgroup in $(limiting_cgroups); do mkdir -p "$cgroup/$host"; done
 }
 
 on_queue() { redis-cli -s "$queue_socket" "$@"; }
@@ -210,6 +236,7 @@ up() {
   mkdir "$(cgroup_root)/chaosdemo/supervisors"
   make_switch
   for host in "${hosts[@]}"; do make_host "$host"; done
+  limit_memory processor "$processor_memory"
 
   # AppArmor profiles go by path; a copy keeps a host's own profile for rsyslogd from applying to these two.
   install -m 755 "$(command -v rsyslogd)" "$run/rsyslogd"
@@ -250,8 +277,9 @@ tear_down() {
     # The kernel removes a cgroup only after its children.
     find "$cgroup" -depth -type d -exec rmdir {} + || status=1
   fi
-  cgroup=$(limited_by cpu)
-  if [[ -n $cgroup && -e $cgroup ]]; then find "$cgroup" -depth -type d -exec rmdir {} + || status=1; fi
+  for cgroup in $(limiting_cgroups); do
+    if [[ -e $cgroup ]]; then find "$cgroup" -depth -type d -exec rmdir {} + || status=1; fi
+  done
   for host in "${hosts[@]}" switch; do
     if host_exists "$host"; then ip netns del "chaosdemo-$host" || status=1; fi
   done
@@ -293,6 +321,16 @@ generate() {
   exec_on generator "$bin/pipeline-loggen" --rate "${1:-1000}" --sent "$data/sent.log"
 }
 
+memory() {
+  local cgroup
+  cgroup=$(limited_by memory)/$1
+  if [[ -e $cgroup/memory.max ]]; then
+    echo $(($(<"$cgroup/memory.current") * 100 / $(<"$cgroup/memory.max")))
+  else
+    echo $(($(<"$cgroup/memory.usage_in_bytes") * 100 / $(<"$cgroup/memory.limit_in_bytes")))
+  fi
+}
+
 depth() { on_queue llen logs; }
 
 status() {
@@ -325,6 +363,7 @@ main() {
   case $command in
     up | down | status | depth | retransmits) "$command" ;;
     exec) exec_on "$@" ;;
+    memory) memory "${1:?which host}" ;;
     generate) generate "$@" ;;
     report) "$bin/pipeline-report" --sent "$data/sent.log" --stored "$data/stored.log" "$@" ;;
     chaosd) run_chaosd ;;
