@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "support/limited.h"
+#include "support/outside.h"
 #include "watch_bed.h"
 
 namespace chaos::test {
@@ -139,6 +140,7 @@ TEST_F(WatchDrops, OfATargetWhatItSendsIsCountedAndItsNeighboursIsNot) {
 
 TEST_F(WatchDrops, APortThatNobodyHasIsAReasonOfItsOwnAndAsOftenAsNstatSays) {
   const json before = look("drops");
+  const json target_before = look("drops", target());
   const std::uint64_t ports_before = nstat(net_->right, "UdpNoPorts");
   net_->left.run([] {
     UdpSocket sender("10.77.0.1", 5000);
@@ -152,6 +154,15 @@ TEST_F(WatchDrops, APortThatNobodyHasIsAReasonOfItsOwnAndAsOftenAsNstatSays) {
   // Others on this host may lose packets for the same reason meanwhile.
   EXPECT_GE(drops_of(after, "NO_SOCKET", "natural") - drops_of(before, "NO_SOCKET", "natural"), ports);
   EXPECT_EQ(drops_of(after, "NO_SOCKET", "injected"), 0U);
+  // Of a target these are anybody's.
+  const auto unowned = [](const json& report) {
+    return report.at("without_socket").at("natural").get<std::uint64_t>();
+  };
+  EXPECT_GE(unowned(look("drops", target())) - unowned(target_before), ports);
+  EXPECT_TRUE(eventually([&] {
+    return series_value(daemon_, "chaosd_skb_drops_without_socket_total",
+                        {{"scope", "cgroup " + watched_->path()}, {"origin", "natural"}}) >= static_cast<double>(ports);
+  }));
 }
 
 std::uint64_t oom_kills() {

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "support/child.h"
+#include "support/outside.h"
 #include "syscall_bed.h"
 
 namespace chaos::test {
@@ -33,6 +34,7 @@ TEST_F(WatchSyscalls, CallsAndErrorsAreExactAndInjectedOnesAreToldApart) {
   constexpr int kCalls = 500;
   constexpr int kInjected = 100;
   const std::string target = "cgroup=" + cgroup_->path();
+  const auto began = std::chrono::steady_clock::now();
   (void)look(target);
   // What fails by itself.
   EXPECT_EQ(victim_->make("recvfrom", kCalls), (Outcomes{{EAGAIN, kCalls}}));
@@ -54,6 +56,21 @@ TEST_F(WatchSyscalls, CallsAndErrorsAreExactAndInjectedOnesAreToldApart) {
   for (const json& bucket : sockets.at("latency").at("buckets")) samples += bucket.at("count").get<std::uint64_t>();
   EXPECT_EQ(samples, sockets.at("calls"));
   EXPECT_LT(sockets.at("calls").get<int>(), kCalls + 100) << "the neighbour's were counted";
+  // The series say the same, of the rounds that begin from now on.
+  const auto series = [&](const std::string& name, Labels labels) {
+    labels["scope"] = report.at("scope");
+    return series_value(*daemon_, name, labels);
+  };
+  EXPECT_TRUE(eventually([&] { return series("chaosd_syscalls_total", {{"syscall", "recvfrom"}}) == kCalls; }));
+  EXPECT_EQ(
+      series("chaosd_syscall_errors_total", {{"syscall", "recvfrom"}, {"errno", "EAGAIN"}, {"origin", "natural"}}),
+      kCalls);
+  EXPECT_EQ(
+      series("chaosd_syscall_errors_total", {{"syscall", "socket"}, {"errno", kErrorName}, {"origin", "injected"}}),
+      kInjected);
+  const double seconds = series("chaosd_syscall_seconds_total", {{"syscall", "recvfrom"}});
+  EXPECT_GT(seconds, 0);
+  EXPECT_LT(seconds, std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());
   expect_no_residue();
 }
 

@@ -2,12 +2,14 @@
 
 #include <sys/statvfs.h>
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
+#include "support/daemon.h"
 #include "support/net.h"
 
 namespace chaos::test {
@@ -263,6 +265,18 @@ std::map<std::string, OutsideReader> make_readers() {
 }
 
 }  // namespace
+
+double series_value(const Daemon& daemon, const std::string& name, const Labels& labels) {
+  const json answer = daemon.get("/api/monitoring/metrics?pattern=" + name).body;
+  for (const json& series : answer.at("metrics")) {
+    const json& has = series.at("labels");
+    if (series.at("name") != name) continue;
+    if (std::ranges::all_of(labels, [&](const auto& label) { return has.value(label.first, "") == label.second; })) {
+      return series.at("value");
+    }
+  }
+  return -1;
+}
 
 const std::map<std::string, OutsideReader>& outside_readers() {
   static const auto readers = make_readers();

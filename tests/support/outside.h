@@ -21,4 +21,8 @@ struct OutsideReader {
 /// By metric: everything that chaosd shows of the host.
 [[nodiscard]] const std::map<std::string, OutsideReader>& outside_readers();
 
+class Daemon;
+/// What a daemon shows of the series with these labels (and others) now; -1: nothing.
+[[nodiscard]] double series_value(const Daemon& daemon, const std::string& name, const Labels& labels);
+
 }  // namespace chaos::test

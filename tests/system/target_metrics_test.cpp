@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 
@@ -50,6 +51,9 @@ struct Seen {
   double rtt_ms = 0;  ///< the longest
   double retransmitted = 0;
   double send_queue = 0;
+  double receive_queue = 0;
+  double unacknowledged = 0;
+  double lost = 0;
 };
 Seen ss(const Namespace& ns, const std::string& filter = {}) {
   Seen seen;
@@ -61,8 +65,11 @@ Seen ss(const Namespace& ns, const std::string& filter = {}) {
     if (!(words >> receive_queue >> send_queue)) continue;
     ++seen.sockets;
     seen.send_queue += send_queue;
+    seen.receive_queue += receive_queue;
     for (std::string word; words >> word;) {
       if (word.starts_with("rtt:")) seen.rtt_ms = std::max(seen.rtt_ms, std::stod(word.substr(4)));
+      if (word.starts_with("unacked:")) seen.unacknowledged += std::stod(word.substr(8));
+      if (word.starts_with("lost:")) seen.lost += std::stod(word.substr(5));
       if (word.starts_with("retrans:")) seen.retransmitted += std::stod(word.substr(word.find('/') + 1));
     }
   }
@@ -113,6 +120,11 @@ class TargetMetrics : public testing::Test {
     EXPECT_GE(retransmitted, before.retransmitted);
     EXPECT_LE(retransmitted, after.retransmitted);
     EXPECT_EQ(now.at("chaosd_target_tcp_send_queue_bytes"), before.send_queue);
+    EXPECT_EQ(now.at("chaosd_target_tcp_receive_queue_bytes"), before.receive_queue);
+    EXPECT_EQ(now.at("chaosd_target_tcp_unacknowledged_segments"), before.unacknowledged);
+    const auto [least_lost, most_lost] = std::minmax(before.lost, after.lost);
+    EXPECT_GE(now.at("chaosd_target_tcp_lost_segments"), least_lost);
+    EXPECT_LE(now.at("chaosd_target_tcp_lost_segments"), most_lost);
     EXPECT_NEAR(now.at("chaosd_target_tcp_rtt_seconds longest") * 1000, before.rtt_ms, 0.0006);
   }
 
@@ -130,8 +142,12 @@ TEST_F(TargetMetrics, ACgroupsProcessesAndConnections) {
     own = connection("10.77.0.2");
     own6 = connection("fd77::2");
   });
+  // What has come to one of them is not read.
+  const UniqueFd peer(::accept4(server_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  ASSERT_EQ(::send(peer.get(), "unread", 6, MSG_NOSIGNAL), 6);
   const UniqueFd other = connection("10.77.0.2");
   ASSERT_EQ(ss(net_->left).sockets, 3U);
+  ASSERT_TRUE(eventually([&] { return ss(net_->left).receive_queue == 6; }));
   const std::string id = start({{"cgroup", cgroup_->path()}, {"direction", "egress"}});
   ASSERT_EQ(::send(own.get(), "lost", 4, MSG_NOSIGNAL), 4);
   const std::string own_port = "cgroup = " + cgroup_->directory().string();
@@ -144,6 +160,8 @@ TEST_F(TargetMetrics, ACgroupsProcessesAndConnections) {
   const Seen after = ss(net_->left, own_port);
   EXPECT_EQ(before.sockets, 2U);
   EXPECT_EQ(before.send_queue, 4);
+  EXPECT_EQ(before.receive_queue, 6);
+  EXPECT_EQ(before.unacknowledged, 1);
   expect_agreement(id, before, now, after);
   EXPECT_EQ(now.at("chaosd_target_up"), 1);
   EXPECT_EQ(now.at("chaosd_target_processes"), 1);

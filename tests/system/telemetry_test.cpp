@@ -8,174 +8,25 @@
 #include <atomic>
 #include <csignal>
 #include <fstream>
-#include <limits>
 #include <memory>
-#include <optional>
-#include <set>
 #include <sstream>
 #include <thread>
 #include <vector>
 
-#include "base/clock.h"
 #include "support/child.h"
 #include "support/daemon.h"
 #include "support/kernel_test.h"
 #include "support/net.h"
 #include "support/observe.h"
-#include "support/outside.h"
 #include "support/requests.h"
 #include "support/timings.h"
+#include "telemetry_bed.h"
 
 namespace chaos::test {
 namespace {
 
 using nlohmann::json;
 using std::chrono::seconds;
-
-constexpr const char* kSeldom = "chaosd_host_filesystem_";
-constexpr const char* kFast =
-    "chaos_testing: {max_concurrent_scenarios: 64, blast_radius_limit: 1}\n"
-    "telemetry: {interval: 50ms}\n";
-
-/// The series of one answer whose round began after `since`.
-json metrics_after(const Daemon& daemon, WallTime since, const std::string& pattern = "") {
-  json found;
-  const bool came = eventually([&] {
-    found = daemon.get("/api/monitoring/metrics?pattern=" + pattern).body;
-    return found.value("time", "") >= format_rfc3339(since);
-  });
-  if (!came) throw std::runtime_error("no new round of samples");
-  return found.at("metrics");
-}
-
-Labels labels_of(const json& series) { return series.at("labels").get<Labels>(); }
-
-/// What an outside reader sees from the first reading to the last: a level may move meanwhile and back.
-class OutsideRange {
- public:
-  OutsideRange(const OutsideReader& reader, Labels labels)
-      : reader_(reader), labels_(std::move(labels)), thread_([this](const std::stop_token& stop) {
-          do {
-            look();
-            std::this_thread::sleep_for(std::chrono::milliseconds(1));  // between two readings
-          } while (!stop.stop_requested());
-        }) {
-    first_.wait(false);
-  }
-  /// After another reading; nothing if one of them found none.
-  std::optional<std::pair<double, double>> close() {
-    thread_.request_stop();
-    thread_.join();
-    look();
-    return complete_ ? std::optional(std::pair(least_, most_)) : std::nullopt;
-  }
-
- private:
-  void look() {
-    if (const auto value = reader_.read(labels_)) {
-      least_ = std::min(least_, *value);
-      most_ = std::max(most_, *value);
-    } else {
-      complete_ = false;
-    }
-    first_.test_and_set();
-    first_.notify_all();
-  }
-  const OutsideReader& reader_;
-  const Labels labels_;
-  double least_ = std::numeric_limits<double>::infinity();
-  double most_ = -std::numeric_limits<double>::infinity();
-  bool complete_ = true;
-  std::atomic_flag first_;
-  std::jthread thread_;
-};
-
-/// Empty if the series' value in `all`, which was measured while `outside` looked, lies between its readings.
-std::string compare(const json& series, const json& all, const OutsideReader& reader, OutsideRange& outside) {
-  const std::string name = series.at("name");
-  const auto range = outside.close();
-  const auto same = std::ranges::find_if(
-      all, [&](const json& one) { return one.at("name") == name && one.at("labels") == series.at("labels"); });
-  if (same == all.end()) return range ? "is not shown any more" : "";
-  if (!range) return "has no outside reading";
-  const double value = same->at("value");
-  constexpr double kRounding = 1e-6;
-  const double least = range->first - reader.slack - kRounding;
-  const double most = range->second + reader.slack + kRounding;
-  if (value >= least && value <= most) return {};
-  return std::to_string(value) + " is not within " + std::to_string(range->first) + " and " +
-         std::to_string(range->second);
-}
-
-std::string mismatch(const Daemon& daemon, const json& series, const OutsideReader& reader) {
-  OutsideRange outside(reader, labels_of(series));
-  const json all = metrics_after(daemon, system_clock().wall() + std::chrono::milliseconds(1), series.at("name"));
-  return compare(series, all, reader, outside);
-}
-
-/// File systems are looked at every 5 s, and shown as they were then: all at once, since the outside reader has to look
-/// for as long.
-void compare_seldom(const Daemon& daemon, const json& all_series) {
-  std::vector<std::unique_ptr<OutsideRange>> outside;
-  for (const json& series : all_series) {
-    outside.push_back(std::make_unique<OutsideRange>(outside_readers().at(series.at("name")), labels_of(series)));
-  }
-  const json all = metrics_after(daemon, system_clock().wall() + std::chrono::milliseconds(5500), kSeldom);
-  for (std::size_t i = 0; i < all_series.size(); ++i) {
-    const json& series = all_series[i];
-    EXPECT_EQ(compare(series, all, outside_readers().at(series.at("name")), *outside[i]), "")
-        << series.at("name") << " " << series.at("labels");
-  }
-}
-
-// Issue 9, "Done when" 1, for what is of the host: each series against an outside reader around it.
-TEST(Telemetry, EverySeriesOfTheHostAgreesWithAnOutsideReader) {
-  CHAOS_NEEDS_ROOT();
-  Daemon::Setup setup;
-  setup.config = kFast;
-  const Daemon daemon(setup);
-  std::set<std::string> seen;
-  std::size_t compared = 0;
-  json seldom = json::array();
-  for (const json& series : metrics_after(daemon, {})) {
-    const std::string name = series.at("name");
-    if (!name.starts_with("chaosd_host_")) continue;
-    const auto reader = outside_readers().find(name);
-    ASSERT_NE(reader, outside_readers().end()) << name << " has no outside reader";
-    seen.insert(name);
-    ++compared;
-    if (name.starts_with(kSeldom)) {
-      seldom.push_back(series);
-      continue;
-    }
-    std::string wrong;
-    // A level may move between the readings and back; a counter may not.
-    const bool counter = series.at("type") == "counter";
-    const int tries = counter ? 1 : 50;
-    for (int i = 0; i < tries; ++i) {
-      wrong = mismatch(daemon, series, reader->second);
-      if (wrong.empty()) break;
-    }
-    EXPECT_EQ(wrong, "") << name << " " << series.at("labels");
-  }
-  compare_seldom(daemon, seldom);
-  for (const auto& [name, reader] : outside_readers()) EXPECT_TRUE(seen.contains(name)) << name << " was not shown";
-  report_figure("series compared", static_cast<double>(compared), "");
-}
-
-double value_of(const json& metrics, const std::string& name, const Labels& labels = {}) {
-  for (const json& series : metrics) {
-    if (series.at("name") != name) continue;
-    const Labels has = labels_of(series);
-    if (std::ranges::all_of(labels, [&](const auto& label) {
-          return has.contains(label.first) && has.at(label.first) == label.second;
-        })) {
-      return series.at("value");
-    }
-  }
-  ADD_FAILURE() << name << " is not shown";
-  return -1;
-}
 
 TEST(Telemetry, ShowsWhatAFaultInjects) {
   CHAOS_NEEDS_ROOT();
@@ -255,7 +106,7 @@ TEST(Telemetry, AServiceIsMeasured) {
 /// A TCP socket that listens on 127.0.0.1, as long as the object lives.
 class Listener {
  public:
-  Listener() : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  Listener() : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {
     address_.sin_family = AF_INET;
     address_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof address_;
@@ -266,9 +117,18 @@ class Listener {
   }
   [[nodiscard]] std::string address() const { return "127.0.0.1:" + std::to_string(ntohs(address_.sin_port)); }
   void close() { fd_.reset(); }
+  /// How many have connected so far.
+  unsigned connections() {
+    while (true) {
+      const UniqueFd one(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+      if (!one.valid()) return connections_;
+      ++connections_;
+    }
+  }
 
  private:
   UniqueFd fd_;
+  unsigned connections_ = 0;
   sockaddr_in address_{};
 };
 
@@ -332,6 +192,19 @@ TEST(Telemetry, HealthOfServicesFollowsTheWorld) {
   const double latency = value_of(now, "chaosd_critical_metric", {{"metric", "network_latency"}});
   EXPECT_GT(latency, 0);
   EXPECT_LT(latency, 1);
+  // Each probe is a connection; one may be under way.
+  const double connections_before = listener.connections();
+  const auto counted = metrics_after(daemon, system_clock().wall());
+  const double checks =
+      value_of(counted, "chaosd_service_health_checks_total", {{"service", "web"}, {"result", "passed"}});
+  EXPECT_GE(checks + 1, connections_before);
+  EXPECT_LE(checks, listener.connections());
+  const double connected = value_of(counted, "chaosd_service_connect_round_trip_seconds", {{"service", "web"}});
+  EXPECT_GT(connected, 0);
+  EXPECT_LE(connected, value_of(counted, "chaosd_service_health_check_duration_seconds", {{"service", "web"}}));
+  const double timed_out = value_of(counted, "chaosd_service_health_check_duration_seconds", {{"service", "slow"}});
+  EXPECT_GE(timed_out, 0.3) << "its time limit";
+  EXPECT_LT(timed_out, 2);
   for (const char* metric : {"broken", "nowhere"}) {
     EXPECT_EQ(value_of(now, "chaosd_critical_metric_missing", {{"metric", metric}}), 1) << metric;
   }

@@ -5,7 +5,7 @@ rootfs_suite=bookworm
 # What the stories look with, beside what the package asks for.
 rootfs_packages=(
   systemd systemd-sysv dbus udev kmod iproute2 iputils-ping procps util-linux bpftool nftables curl jq
-  podman crun conmon busybox-static etcd-server etcd-client redis-server redis-tools bc
+  podman crun conmon busybox-static etcd-server etcd-client redis-server redis-tools bc bpftrace
 )
 
 # rootfs_image DEB: sets rootfs to an image that has all that DEB depends on.
