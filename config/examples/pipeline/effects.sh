@@ -92,14 +92,15 @@ drops_at() {
 
 # dropped NAME: of the phase, as {natural, unowned, injected}: packets of the three services that the kernel dropped by
 # itself; packets that it dropped without naming a socket, anybody's; and those that it says a fault dropped. What is
-# natural counts until the first report after the phase; a fault drops nothing beside its phase.
+# natural counts from the last report before the phase to the last one in it, so that each drop is in one phase; a fault
+# drops nothing beside its phase.
 dropped() {
   local service start=$((start_ns[$1] / 1000000)) end=$((end_ns[$1] / 1000000))
   for service in log-collector message-queue log-processor; do
     jq -n -c --argjson before "$(drops_at "$service" "$start" earlier)" \
-      --argjson first "$(drops_at "$service" "$start" later)" --argjson last "$(drops_at "$service" "$end" later)" '{
-      natural: ($last.natural - $first.natural), unowned: ($last.unowned.natural - $first.unowned.natural),
-      injected: ($last.injected - $before.injected), hidden: ($last.unowned.injected - $before.unowned.injected)}'
+      --argjson last "$(drops_at "$service" "$end" earlier)" --argjson after "$(drops_at "$service" "$end" later)" '{
+      natural: ($last.natural - $before.natural), unowned: ($last.unowned.natural - $before.unowned.natural),
+      injected: ($after.injected - $before.injected), hidden: ($after.unowned.injected - $before.unowned.injected)}'
   done | jq -s -c '{natural: (map(.natural) | add), unowned: (map(.unowned) | max),
     injected: ((map(.injected) | add) + (map(.hidden) | max))}'
 }
@@ -128,6 +129,6 @@ print_effects() {
   printf '\n%s\n' 'All of it from chaosctl metrics, chaosctl history and chaosctl drops: what the fault injected; packets of the three
 services that the kernel dropped by itself (and, +N, those of which it names no socket, anybody'"'"'s); segments that the TCP
 connections of the target sent again, and their longest round-trip time; lines that waited in the queue at most; lines
-that the processor stored a second.'
+that the processor stored a second. natural is told twice a second: so late a drop may be in the phase after.'
   [[ -z $no_drops ]] || printf 'natural: cannot be had on this host: %s\n' "$no_drops"
 }
