@@ -4,8 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
+#include <fstream>
 
+#include "support/child.h"
 #include "support/observe.h"
+#include "support/temp_dir.h"
 #include "support/time_scale.h"
 #include "support/timings.h"
 #include "syscall_bed.h"
@@ -42,6 +46,59 @@ TEST_F(SyscallFailure, EachCallFailsOrIsRefusedWithTheReason) {
     std::cout << "row: " << call << " | " << started.at("plan").at("mechanism").get<std::string>() << "\n";
   }
   expect_no_residue();
+}
+
+/// strace at a process, with all of its threads and children.
+class Strace {
+ public:
+  Strace(pid_t process, const std::string& call)
+      : child_("/bin/sh", {"sh", "-c",
+                           "exec strace -f -qq -e signal=none -e trace=" + call + " -o " + file_.string() + " -p " +
+                               std::to_string(process)}) {
+    attached_ = eventually([&] { return tracer_of(process) != 0; }, seconds(20));
+  }
+  [[nodiscard]] bool attached() const { return attached_; }
+  /// Lets the process go; how many calls it has seen end in this way.
+  int saw(const std::string& end) {
+    ::kill(child_.pid(), SIGTERM);
+    (void)child_.wait();
+    int count = 0;
+    std::ifstream trace(file_);
+    for (std::string line; std::getline(trace, line);) count += line.contains(end) ? 1 : 0;
+    return count;
+  }
+
+ private:
+  static int tracer_of(pid_t process) {
+    std::ifstream status("/proc/" + std::to_string(process) + "/status");
+    for (std::string word; status >> word;) {
+      if (word == "TracerPid:" && status >> word) return std::stoi(word);
+    }
+    return 0;
+  }
+  TempDir dir_;
+  std::filesystem::path file_ = dir_.path() / "trace";
+  Child child_;
+  bool attached_ = false;
+};
+
+TEST_F(SyscallFailure, StraceSeesTheSameErrno) {
+  constexpr int kCalls = 5;
+  int compared = 0;
+  for (const std::string& call : Caller::calls()) {
+    // What a ring does is no call.
+    if (call.starts_with("io_uring")) continue;
+    if (daemon_->post("/api/chaos/plan", failure(of_cgroup(), {{"syscalls", call}})).status != 200) continue;
+    Strace strace(victim_->pid(), call);
+    ASSERT_TRUE(strace.attached()) << call;
+    const std::string id = begin(of_cgroup(), {{"syscalls", call}, {"first", kCalls}});
+    EXPECT_EQ(victim_->make(call, kCalls), (Outcomes{{kError, kCalls}})) << call;
+    (void)end(id);
+    EXPECT_EQ(strace.saw(std::string("= -1 ") + kErrorName + " ("), kCalls) << call;
+    ++compared;
+  }
+  std::cout << compared << " calls compared\n";
+  EXPECT_GE(compared, 6);
 }
 
 TEST_F(SyscallFailure, AShareOfThemFails) {
@@ -219,15 +276,23 @@ TEST_F(SyscallFailure, ItEndsByItselfInTheKernel) {
 }
 
 TEST_F(SyscallFailure, ItEndsWithChaosd) {
-  (void)begin(of_cgroup(), {{"syscalls", "socket"}});
-  ASSERT_TRUE(fails(*victim_));
-  const BpfObjects objects = bpf_objects_of(daemon_->pid());
-  const auto killed = steady_clock::now();
-  daemon_->signal(SIGKILL);
-  EXPECT_TRUE(eventually([&] { return !fails(*victim_); }, seconds(3)));
-  EXPECT_LE(steady_clock::now() - killed, milliseconds(1300) * time_scale());
-  (void)daemon_->wait();
-  EXPECT_TRUE(eventually([&] { return still_there(objects).empty(); }));
+  Timings times;
+  for (int i = 0; i < by_size(5, 50); ++i) {
+    if (!daemon_->running()) daemon_->start();
+    // All hooks that this kernel has, some of which go after others.
+    (void)begin(of_cgroup(), {{"syscalls", "network"}});
+    ASSERT_TRUE(fails(*victim_));
+    const BpfObjects objects = bpf_objects_of(daemon_->pid());
+    const auto killed = steady_clock::now();
+    daemon_->signal(SIGKILL);
+    while (fails(*victim_) && steady_clock::now() - killed < seconds(3)) continue;
+    times.add(steady_clock::now() - killed);
+    (void)daemon_->wait();
+    EXPECT_TRUE(eventually([&] { return still_there(objects).empty(); }));
+  }
+  times.report("kill -9 to the first call that succeeds");
+  // As of packets. On a machine with other work the observer has to wait at times; the lease would take a second.
+  EXPECT_LE(times.percentile(by_size(50, 99)), 20 * time_scale());
 }
 
 TEST_F(SyscallFailure, AHungDaemonLosesItsLease) {
