@@ -12,14 +12,12 @@
 #include <array>
 #include <cerrno>
 #include <cstdlib>
-#include <exception>
 #include <filesystem>
 #include <functional>
 #include <limits>
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -153,11 +151,7 @@ class Bench {
   }
 
   Report run() {
-    std::thread([&] {
-      be_punctual();
-      for (unsigned round = 0; round < options_.rounds; ++round) measure_untouched(round);
-    }).join();
-    if (failure_) std::rethrow_exception(failure_);
+    for (unsigned round = 0; round < options_.rounds; ++round) measure_untouched(round);
     for (unsigned round = 0; round < options_.rounds; ++round) {
       for (Matched& one : matched_) measure_matched(one, round);
     }
@@ -232,20 +226,15 @@ class Bench {
   }
 
   void measure_untouched(unsigned round) {
-    if (failure_) return;
-    try {
-      check_interrupted();
-      progress(fmt::format("untouched: round {} of {}", round + 1, options_.rounds));
-      for (const std::size_t which : round_order(3, round)) {
-        std::string id;
-        if (which == 2) id = test::id_of(daemon_.run_scenario(request(all_calls())));
-        for (Untouched& one : untouched_) {
-          (which == 0 ? one.off : which == 1 ? one.control : one.on).push_back(time_of(one));
-        }
-        if (!id.empty()) expect_injected(daemon_.stop_scenario(id), 0);
+    check_interrupted();
+    progress(fmt::format("untouched: round {} of {}", round + 1, options_.rounds));
+    for (const std::size_t which : round_order(3, round)) {
+      std::string id;
+      if (which == 2) id = test::id_of(daemon_.run_scenario(request(all_calls())));
+      for (Untouched& one : untouched_) {
+        (which == 0 ? one.off : which == 1 ? one.control : one.on).push_back(time_of(one));
       }
-    } catch (...) {
-      failure_ = std::current_exception();
+      if (!id.empty()) expect_injected(daemon_.stop_scenario(id), 0);
     }
   }
 
@@ -369,7 +358,6 @@ class Bench {
   std::vector<Matched> matched_;
   std::string mechanisms_;
   std::vector<std::string> notes_;
-  std::exception_ptr failure_;
 };
 
 }  // namespace

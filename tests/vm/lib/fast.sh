@@ -28,6 +28,8 @@ run_fast() {
   local kernel=$1 filter=$2 shell=$3 results=$work/fast-$1 began=$SECONDS
   rm -rf "$results"
   mkdir -p "$results"
+  # Benchmarks attach programs to calls that go on all the time: see README.md about code that a second CPU runs.
+  if [[ $label == measure ]]; then CHAOS_VM_CPUS=1; fi
   fast_jobs "$filter" "$results"
   fast_initramfs "$results"
   say "fast, kernel $kernel: $kernel_release, $(wc -l <"$results/jobs") tests"
