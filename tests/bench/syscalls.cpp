@@ -210,19 +210,20 @@ class Bench {
     }
   }
 
-  /// ns of CPU time that one call takes.
+  /// ns of CPU time that one call takes: the median of all batches but the first, in which caches fill.
   [[nodiscard]] double time_of(const Untouched& one) const {
-    const double until = seconds_of(CLOCK_MONOTONIC) + options_.seconds;
-    double taken = 0;
-    double count = 0;
-    do {
-      const double began = seconds_of(CLOCK_THREAD_CPUTIME_ID);
+    const double began = seconds_of(CLOCK_MONOTONIC);
+    std::vector<double> batches;
+    double now = began;
+    while (now < began + options_.seconds || batches.empty()) {
+      const double before = seconds_of(CLOCK_THREAD_CPUTIME_ID);
       one.work();
-      taken += seconds_of(CLOCK_THREAD_CPUTIME_ID) - began;
-      count += kBatch;
+      const double after = seconds_of(CLOCK_THREAD_CPUTIME_ID);
       if (one.tidy) one.tidy();
-    } while (seconds_of(CLOCK_MONOTONIC) < until);
-    return taken * 1e9 / count;
+      now = seconds_of(CLOCK_MONOTONIC);
+      if (now > began + options_.seconds / 4) batches.push_back((after - before) * 1e9 / kBatch);
+    }
+    return summarize(std::move(batches)).median;
   }
 
   void measure_untouched(unsigned round) {
