@@ -123,7 +123,7 @@ suffers() {
   shift
   size=$(stat -c %s "$log")
   starts syscall_failure "$@" -p probability=1%
-  for ((round = 0; round < 8; round++)); do
+  for ((round = 0; round < 6; round++)); do
     inserts 50
     comes_up
     sql -c checkpoint >/dev/null 2>&1 || true
