@@ -206,10 +206,11 @@ static __always_inline bool is_meant(struct judged *j, enum chaos_syscall_hook h
 	j->rule = rule;
 	task = bpf_get_current_task_btf();
 	j->task = task;
+	/* First, for it is what all the others' calls come to. */
+	if (!is_meant_caller(rule, j->task))
+		return false;
 	/* With another's credentials: a file system (overlayfs) works for a call that has passed its hook already. */
 	if (hook != CHAOS_HOOK_ENTRY && BPF_CORE_READ(task, cred) != BPF_CORE_READ(task, real_cred))
-		return false;
-	if (!is_meant_caller(rule, j->task))
 		return false;
 	regs = (const struct pt_regs___entry *)bpf_task_pt_regs(j->task);
 	j->number = call_number(j->task, regs, io_uring);

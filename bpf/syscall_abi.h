@@ -78,7 +78,8 @@ struct chaos_caller_cgroup {
 	__u32 pad;
 };
 
-/* Written by user space while `active` is 0; then only `active`, cgroup_count and cgroups. */
+/* Written by user space while `active` is 0; then only `active`, cgroup_count and cgroups. The first of the spared
+ * processes is the daemon. */
 struct chaos_syscall_rule {
 	struct chaos_fault fault; /* seed, threshold, deadline, max_events, flags */
 	__u32 active;

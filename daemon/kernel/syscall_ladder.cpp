@@ -122,8 +122,9 @@ const SyscallLadder& SyscallLadder::here() {
 #ifdef __x86_64__
   static const SyscallLadder ladder = [] {
     Functions functions = find_functions();
-    return SyscallLadder({entry_state(functions), override_state(), security_state(functions), cgroup_state()},
-                         std::move(functions));
+    // Before they are given away: arguments are evaluated in any order.
+    std::array states{entry_state(functions), override_state(), security_state(functions), cgroup_state()};
+    return SyscallLadder(std::move(states), std::move(functions));
   }();
 #else
   static const SyscallLadder ladder(

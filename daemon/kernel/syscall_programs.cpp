@@ -4,6 +4,7 @@
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 #include <syscall_cgroup.skel.h>
+#include <syscall_end.skel.h>
 #include <syscall_entry.skel.h>
 #include <syscall_security.skel.h>
 
@@ -90,11 +91,24 @@ struct SyscallPrograms::Impl {
     return {};
   }
 
+  Status attach_end();
   Status attach_entries(const std::vector<const SyscallInfo*>& calls);
   Status attach_overrides(const std::vector<const SyscallInfo*>& calls);
   Status attach_security(const std::vector<const SyscallInfo*>& calls);
   Status attach_cgroup(const std::vector<const SyscallInfo*>& calls);
 };
+
+/// What silences all the others when this process has ended.
+Status SyscallPrograms::Impl::attach_end() {
+  auto object = open_object(syscall_end_bpf__elf_bytes, shared, maps);
+  if (!object) return std::unexpected(object.error());
+  bpf_program* program = bpf_object__next_program(object->get(), nullptr);
+  bpf_program__set_autoload(program, true);
+  if (Status status = load_object(**object); !status) return status;
+  if (Status status = attach_to_function(bpf_program__fd(program), "sched_process_exit"); !status) return status;
+  objects.push_back(std::move(*object));
+  return {};
+}
 
 /// One program, loaded once for each call: what differs is the function that it is for.
 Status SyscallPrograms::Impl::attach_entries(const std::vector<const SyscallInfo*>& calls) {
@@ -228,7 +242,7 @@ Result<SyscallPrograms> SyscallPrograms::attach(const SharedMaps& shared, const 
   std::unique_ptr<Impl> impl(new Impl{shared, maps, {}, {}, {}, {}, {}, {}, {}});
   std::map<SyscallMechanism, std::vector<const SyscallInfo*>> calls;
   for (const MeantSyscall& one : meant) calls[one.mechanism].push_back(one.call);
-  Status status;
+  Status status = impl->attach_end();
   for (const auto& [mechanism, some] : calls) {
     if (!status) break;
     switch (mechanism) {

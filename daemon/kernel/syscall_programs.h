@@ -21,7 +21,8 @@ struct MeantSyscall {
   SyscallMechanism mechanism{};
 };
 
-/// Destroying it detaches, and waits until the kernel has let go.
+/// When this process ends, all of them fall silent with its last thread; they go afterwards, one by one. Destroying it
+/// detaches, and waits until the kernel has let go.
 class SyscallPrograms {
  public:
   /// Attaches all of them and fills in the rule's numbers. Some ms for each hook. Errors: kUnsupported (a function that

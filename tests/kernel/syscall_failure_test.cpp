@@ -2,10 +2,16 @@
 // else's do. Observer: the processes that call. What this kernel cannot do is refused, and says why.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/utsname.h>
 
 #include <cmath>
+#include <filesystem>
+#include <fstream>
 
+#include "base/contains.h"
+#include "support/child.h"
 #include "support/observe.h"
+#include "support/temp_dir.h"
 #include "support/time_scale.h"
 #include "support/timings.h"
 #include "syscall_bed.h"
@@ -19,14 +25,26 @@ using std::chrono::seconds;
 using std::chrono::steady_clock;
 using testing::HasSubstr;
 
+/// Calls that the kernels of tests/vm are known to be able to fail, so that it is noticed when they are refused.
+std::vector<std::string> known_here() {
+  utsname kernel{};
+  uname(&kernel);
+  const std::string release = kernel.release;
+  if (release.contains("fault")) return {"read", "openat", "close", "fsync", "io_uring_read"};
+  if (release.contains("cloud")) return {"read", "openat", "io_uring_read"};
+  return {"socket", "connect"};
+}
+
 TEST_F(SyscallFailure, EachCallFailsOrIsRefusedWithTheReason) {
   constexpr int kCalls = 50;
+  const std::vector<std::string> known = known_here();
   for (const std::string& call : Caller::calls()) {
     const Outcomes untouched{{Caller::natural(call), kCalls}};
     ASSERT_EQ(victim_->make(call, kCalls), untouched) << call;
     const Response planned = daemon_->post("/api/chaos/plan", failure(of_cgroup(), {{"syscalls", call}}));
     if (planned.status != 200) {
       EXPECT_EQ(planned.status, 501) << call << planned.text;
+      EXPECT_FALSE(contains(known, call)) << planned.text;
       EXPECT_THAT(planned.body.value("detail", ""), HasSubstr("cannot be failed here")) << call;
       EXPECT_EQ(planned.body.value("field", ""), "parameters.syscalls") << call;
       std::cout << "row: " << call << " | refused\n";
@@ -42,6 +60,59 @@ TEST_F(SyscallFailure, EachCallFailsOrIsRefusedWithTheReason) {
     std::cout << "row: " << call << " | " << started.at("plan").at("mechanism").get<std::string>() << "\n";
   }
   expect_no_residue();
+}
+
+/// strace at a process, with all of its threads and children.
+class Strace {
+ public:
+  Strace(pid_t process, const std::string& call)
+      : child_("/bin/sh", {"sh", "-c",
+                           "exec strace -f -qq -e signal=none -e trace=" + call + " -o " + file_.string() + " -p " +
+                               std::to_string(process)}) {
+    attached_ = eventually([&] { return tracer_of(process) != 0; }, seconds(20));
+  }
+  [[nodiscard]] bool attached() const { return attached_; }
+  /// Lets the process go; how many calls it has seen end in this way.
+  int saw(const std::string& end) {
+    ::kill(child_.pid(), SIGTERM);
+    (void)child_.wait();
+    int count = 0;
+    std::ifstream trace(file_);
+    for (std::string line; std::getline(trace, line);) count += line.contains(end) ? 1 : 0;
+    return count;
+  }
+
+ private:
+  static int tracer_of(pid_t process) {
+    std::ifstream status("/proc/" + std::to_string(process) + "/status");
+    for (std::string word; status >> word;) {
+      if (word == "TracerPid:" && status >> word) return std::stoi(word);
+    }
+    return 0;
+  }
+  TempDir dir_;
+  std::filesystem::path file_ = dir_.path() / "trace";
+  Child child_;
+  bool attached_ = false;
+};
+
+TEST_F(SyscallFailure, StraceSeesTheSameErrno) {
+  constexpr int kCalls = 5;
+  int compared = 0;
+  for (const std::string& call : Caller::calls()) {
+    // What a ring does is no call.
+    if (call.starts_with("io_uring")) continue;
+    if (daemon_->post("/api/chaos/plan", failure(of_cgroup(), {{"syscalls", call}})).status != 200) continue;
+    Strace strace(victim_->pid(), call);
+    ASSERT_TRUE(strace.attached()) << call;
+    const std::string id = begin(of_cgroup(), {{"syscalls", call}, {"first", kCalls}});
+    EXPECT_EQ(victim_->make(call, kCalls), (Outcomes{{kError, kCalls}})) << call;
+    (void)end(id);
+    EXPECT_EQ(strace.saw(std::string("= -1 ") + kErrorName + " ("), kCalls) << call;
+    ++compared;
+  }
+  std::cout << compared << " calls compared\n";
+  EXPECT_GE(compared, 6);
 }
 
 TEST_F(SyscallFailure, AShareOfThemFails) {
@@ -219,15 +290,23 @@ TEST_F(SyscallFailure, ItEndsByItselfInTheKernel) {
 }
 
 TEST_F(SyscallFailure, ItEndsWithChaosd) {
-  (void)begin(of_cgroup(), {{"syscalls", "socket"}});
-  ASSERT_TRUE(fails(*victim_));
-  const BpfObjects objects = bpf_objects_of(daemon_->pid());
-  const auto killed = steady_clock::now();
-  daemon_->signal(SIGKILL);
-  EXPECT_TRUE(eventually([&] { return !fails(*victim_); }, seconds(3)));
-  EXPECT_LE(steady_clock::now() - killed, milliseconds(1300) * time_scale());
-  (void)daemon_->wait();
-  EXPECT_TRUE(eventually([&] { return still_there(objects).empty(); }));
+  Timings times;
+  for (int i = 0; i < by_size(5, 50); ++i) {
+    if (!daemon_->running()) daemon_->start();
+    // All hooks that this kernel has, some of which go after others.
+    (void)begin(of_cgroup(), {{"syscalls", "network"}});
+    ASSERT_TRUE(fails(*victim_));
+    const BpfObjects objects = bpf_objects_of(daemon_->pid());
+    const auto killed = steady_clock::now();
+    daemon_->signal(SIGKILL);
+    while (fails(*victim_) && steady_clock::now() - killed < seconds(3)) continue;
+    times.add(steady_clock::now() - killed);
+    (void)daemon_->wait();
+    EXPECT_TRUE(eventually([&] { return still_there(objects).empty(); }));
+  }
+  times.report("kill -9 to the first call that succeeds");
+  // As of packets. On a machine with other work the observer has to wait at times; the lease would take a second.
+  EXPECT_LE(times.percentile(by_size(50, 99)), 20 * time_scale());
 }
 
 TEST_F(SyscallFailure, AHungDaemonLosesItsLease) {

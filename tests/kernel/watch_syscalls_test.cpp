@@ -74,6 +74,27 @@ TEST_F(WatchSyscalls, CallsAndErrorsAreExactAndInjectedOnesAreToldApart) {
   expect_no_residue();
 }
 
+TEST_F(WatchSyscalls, ErrorsOfTheSameCallWithTheSameErrnoAreToldApart) {
+  constexpr int kCalls = 800;
+  const std::string target = "cgroup=" + cgroup_->path();
+  (void)look(target);
+  // Who gets no socket binds none: EBADF by itself, between those that are injected.
+  const std::string sockets = begin(of_cgroup(), {{"syscalls", "socket"}, {"every_nth", 3}});
+  const std::string binds = begin(of_cgroup(), {{"syscalls", "bind"}, {"errno", "EBADF"}, {"probability", "50%"}});
+  Outcomes seen = victim_->make("bind", kCalls, 4);
+  const auto injected = static_cast<int>(Sums(end(binds)).injected);
+  EXPECT_EQ(Sums(end(sockets)).injected, static_cast<std::uint64_t>(kCalls / 3));
+  const int natural = seen[EBADF] - injected;
+  EXPECT_GT(injected, 0);
+  EXPECT_GT(natural, 0);
+  EXPECT_EQ(seen[0] + seen[EBADF], kCalls);
+  const json report = look(target);
+  EXPECT_EQ(call_of(report, "bind").at("errnos"),
+            (json{{{"errno", "EBADF"}, {"natural", natural}, {"injected", injected}}}));
+  EXPECT_EQ(call_of(report, "socket").at("errnos"),
+            (json{{{"errno", kErrorName}, {"natural", 0}, {"injected", kCalls / 3}}}));
+}
+
 TEST_F(WatchSyscalls, OfAProcessWithWhatItForksAndHowLongItTakes) {
   constexpr int kTimes = 10;
   const Child shell("/bin/sh",

@@ -7,7 +7,7 @@ fast_limit_s=${CHAOS_VM_LIMIT:-1200}
 # What those tests start, beyond busybox.
 fast_programs=(
   sh bash ip tc ss nstat ping arping nft iptables ethtool iperf3 bpftool nsenter unshare setpriv ps sysctl
-  mount umount timeout sleep sshd ssh ssh-keygen modprobe prlimit env sqlite3 jq
+  mount umount timeout sleep sshd ssh ssh-keygen modprobe prlimit env sqlite3 jq strace
   mkfs.ext4 losetup truncate redis-server redis-cli
 )
 
@@ -28,6 +28,8 @@ run_fast() {
   local kernel=$1 filter=$2 shell=$3 results=$work/fast-$1 began=$SECONDS
   rm -rf "$results"
   mkdir -p "$results"
+  # Benchmarks attach programs to calls that go on all the time: see README.md about code that a second CPU runs.
+  if [[ $label == measure ]]; then CHAOS_VM_CPUS=1; fi
   fast_jobs "$filter" "$results"
   fast_initramfs "$results"
   say "fast, kernel $kernel: $kernel_release, $(wc -l <"$results/jobs") tests"
@@ -38,6 +40,8 @@ run_fast() {
   vm_run "$fast_limit_s" "$scratch/initramfs" "$results/console.log" "$results/guest" '' || verdict=false
   results_merge "$results" "$results/names" fast "$kernel" $((SECONDS - began))
   results_show "$results"
+  # What benchmarks found is the point of running them.
+  if [[ $label == measure ]]; then find "$results/guest" -name '*.log' -exec cat {} +; fi
   results_good "$results" || verdict=false
 }
 

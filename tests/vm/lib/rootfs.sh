@@ -5,7 +5,7 @@ rootfs_suite=bookworm
 # What the stories look with, beside what the package asks for.
 rootfs_packages=(
   systemd systemd-sysv dbus udev kmod iproute2 iputils-ping procps util-linux bpftool nftables curl jq
-  podman crun conmon busybox-static etcd-server etcd-client redis-server redis-tools bc bpftrace
+  podman crun conmon busybox-static etcd-server etcd-client redis-server redis-tools bc bpftrace postgresql
 )
 
 # rootfs_image DEB: sets rootfs to an image that has all that DEB depends on.
@@ -59,7 +59,7 @@ configure_rootfs() {
   printf '/dev/disk/by-label/root / ext4 defaults,noatime 0 0\n' >"$directory/etc/fstab"
   echo 0123456789abcdef0123456789abcdef >"$directory/etc/machine-id"
   for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service \
-    fstrim.timer getty.target systemd-networkd-wait-online.service etcd.service redis-server.service; do
+    fstrim.timer getty.target systemd-networkd-wait-online.service etcd.service redis-server.service postgresql.service; do
     ln -sf /dev/null "$units/$unit"
   done
   ln -sf /lib/systemd/system/multi-user.target "$units/default.target"
