@@ -225,7 +225,7 @@ same 'killed for want of memory, by vmstat' "$(series chaosd_oom_kills_total)" "
 ((${#wrong[@]} == 0)) || fail "$(printf '%s; ' "${wrong[@]}")"
 
 step 'nobody asks any more, and nothing is left'
-kill "${watchers[@]}" "$server"
+kill -KILL "${watchers[@]}" "$server"
 wait "${watchers[@]}" "$server" || true
 rm -rf "$run"
 no_residue
