@@ -168,7 +168,8 @@ done
 
 step 'datagrams for which nobody has room, or which nobody wants; a process that is killed for want of memory'
 flood
-systemd-run --quiet --wait -p MemoryMax=30M -p MemorySwapMax=0 \
+# Collected, or the unit that failed stays.
+systemd-run --quiet --wait --collect -p MemoryMax=30M -p MemorySwapMax=0 \
   sh -c 'head -c 200000000 /dev/zero | tail -n 1' >/dev/null 2>&1 || true
 
 step 'each series is what others count'
@@ -178,7 +179,6 @@ full=$(($(of right UdpRcvbufErrors) + $(of right Udp6RcvbufErrors) - full_before
 segments=$(($(of left TcpRetransSegs) + $(of right TcpRetransSegs) - segments_before))
 killed=$(($(kills) - kills_before))
 end_bpftrace
-cp "$run/bpftrace.out" /tmp/story-bpftrace.out
 
 format=/sys/kernel/tracing/events/skb/kfree_skb/format
 [[ -e $format ]] || format=/sys/kernel/debug/tracing/events/skb/kfree_skb/format
