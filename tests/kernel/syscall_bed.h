@@ -2,10 +2,12 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <sys/utsname.h>
 
 #include <cerrno>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "caller.h"
 #include "loss_support.h"
@@ -19,6 +21,16 @@ namespace chaos::test {
 /// Nothing here fails with it by itself.
 inline constexpr int kError = EDQUOT;
 inline constexpr const char* kErrorName = "EDQUOT";
+
+/// Calls that the kernels of tests/vm are known to be able to fail, so that it is noticed when they are refused.
+[[nodiscard]] inline std::vector<std::string> known_here() {
+  utsname kernel{};
+  uname(&kernel);
+  const std::string release = kernel.release;
+  if (release.contains("fault")) return {"read", "openat", "close", "fsync", "io_uring_read"};
+  if (release.contains("cloud")) return {"read", "openat", "io_uring_read"};
+  return {"socket", "connect"};
+}
 
 class SyscallFailure : public testing::Test {
  protected:

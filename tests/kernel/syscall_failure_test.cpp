@@ -2,7 +2,6 @@
 // else's do. Observer: the processes that call. What this kernel cannot do is refused, and says why.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/utsname.h>
 
 #include <cmath>
 #include <filesystem>
@@ -24,16 +23,6 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using std::chrono::steady_clock;
 using testing::HasSubstr;
-
-/// Calls that the kernels of tests/vm are known to be able to fail, so that it is noticed when they are refused.
-std::vector<std::string> known_here() {
-  utsname kernel{};
-  uname(&kernel);
-  const std::string release = kernel.release;
-  if (release.contains("fault")) return {"read", "openat", "close", "fsync", "io_uring_read"};
-  if (release.contains("cloud")) return {"read", "openat", "io_uring_read"};
-  return {"socket", "connect"};
-}
 
 TEST_F(SyscallFailure, EachCallFailsOrIsRefusedWithTheReason) {
   constexpr int kCalls = 50;
