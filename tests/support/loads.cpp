@@ -47,11 +47,14 @@ double number_in(const std::filesystem::path& file, const std::string& name) {
   void* held = nullptr;
   std::size_t size = 0;
   for (std::size_t wanted = 0; ::read(orders, &wanted, sizeof wanted) == sizeof wanted; size = wanted) {
-    if (size > 0) ::munmap(held, size);
-    if (wanted > 0) {
-      held = ::mmap(nullptr, wanted, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (wanted == 0) {
+      if (size > 0) ::munmap(held, size);
+    } else {
+      // What it has it keeps: nobody else has it meanwhile.
+      held = size == 0 ? ::mmap(nullptr, wanted, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+                       : ::mremap(held, size, wanted, MREMAP_MAYMOVE);
       if (held == MAP_FAILED) ::_exit(1);
-      std::memset(held, 'x', wanted);
+      if (wanted > size) std::memset(static_cast<char*>(held) + size, 'x', wanted - size);
     }
     if (::write(answers, "+", 1) != 1) ::_exit(1);
   }
