@@ -131,10 +131,10 @@ make_hosts
 trap clean_up EXIT
 ip -n left addr add fd99::1/64 dev eth0
 ip -n right addr add $six/64 dev eth0
-mkdir -p "$run"
-mkfifo "$run/flood.in"
 check answers
 remember_state
+mkdir -p "$run"
+mkfifo "$run/flood.in"
 
 step 'bpftrace watches, then chaosd'
 start_bpftrace

@@ -17,7 +17,7 @@ unit_is_limited() { [[ $(limit) != $(cat "$kept/limit") ]]; }
 
 # starts KIND ARGS...: a scenario that would last far beyond the reboot.
 starts() {
-  chaosctl -o json start "$@" --duration 30m | jq -er .id >>"$kept/ids" || fail "it did not start: chaosctl start $*"
+  chaosctl -o json start "$@" --duration 9m | jq -er .id >>"$kept/ids" || fail "it did not start: chaosctl start $*"
   printf 'ok: %s\n' "$*"
 }
 
