@@ -4,8 +4,10 @@
 #include <sys/socket.h>
 
 #include <regex>
+#include <stdexcept>
 
 #include "loss_support.h"
+#include "support/child.h"
 #include "support/udp.h"
 
 namespace chaos::test {
@@ -49,7 +51,12 @@ TEST(LossFidelity, UdpSenderIsNotTold) {
 
 /// Bulk TCP by iperf3 between the hosts while `ss -ti` is read; the largest total of retransmits that it showed.
 unsigned retransmits_seen(const VethPair& net, const std::string& iperf_arguments) {
-  shell("nsenter --net=/run/netns/" + net.right.name() + " iperf3 -s -1 -D -p 5201 -B 10.77.0.2");
+  const Child server("/bin/sh", {"sh", "-c",
+                                 "exec nsenter --net=/run/netns/" + net.right.name() +
+                                     " iperf3 -s -1 -p 5201 -B 10.77.0.2 --forceflush 2>&1"});
+  for (std::string line = server.read_line(); !line.contains("Server listening"); line = server.read_line()) {
+    if (!server.running()) throw std::runtime_error("the server: " + line);
+  }
   const std::string client = "nsenter --net=/run/netns/" + net.left.name() + " iperf3 -c 10.77.0.2 -p 5201 " +
                              iperf_arguments + " > /dev/null 2>&1 & PID=$!; ";
   const std::string watch = "while kill -0 $PID 2>/dev/null; do nsenter --net=/run/netns/" + net.left.name() +
