@@ -24,7 +24,7 @@ using probe::why;
 int try_helper(bpf_prog_type type, bpf_attach_type attach, std::int32_t helper, std::int32_t first) {
   const std::array<bpf_insn, 6> code{{
       // The context stays in the first register where the helper takes it.
-      {BPF_ALU64 | BPF_MOV | BPF_K, first != 0 ? BPF_REG_1 : BPF_REG_3, 0, 0, first},
+      {BPF_ALU64 | BPF_MOV | BPF_K, static_cast<__u8>(first != 0 ? BPF_REG_1 : BPF_REG_3), 0, 0, first},
       {BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_2, 0, 0, 0},
       {BPF_JMP | BPF_CALL, 0, 0, 0, helper},
       {BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 1},
