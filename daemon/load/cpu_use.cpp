@@ -47,7 +47,8 @@ Result<CpuTime> cpu_time_in(std::string_view stat, unsigned cpu) {
 CpuUse CpuUse::of_cpus(std::vector<unsigned> cpus, std::filesystem::path proc) {
   CpuUse use;
   use.cpus_ = std::move(cpus);
-  use.file_ = std::move(proc) / "stat";
+  proc /= "stat";
+  use.file_ = std::move(proc);
   return use;
 }
 
