@@ -8,9 +8,9 @@
 #include "telemetry.bpf.h"
 
 /* What the kernel's tracepoints have, as the daemon reads it from BTF. */
-const volatile bool drop_names_receiver = false;	   /* kfree_skb: since 6.11 */
-const volatile bool retransmit_has_result = false;	   /* tcp_retransmit_skb: since 6.17 */
-const volatile bool victim_is_task = false;		   /* mark_victim: since 6.8 */
+const volatile __u8 drop_names_receiver = 0;		   /* kfree_skb: since 6.11 */
+const volatile __u8 retransmit_has_result = 0;		   /* tcp_retransmit_skb: since 6.17 */
+const volatile __u8 victim_is_task = 0;			   /* mark_victim: since 6.8 */
 const volatile __u64 drop_mark = 0;			   /* chaos_control.drop_mark; 0: none */
 const volatile char line_device[CHAOS_DEVICE_PREFIX] = {}; /* our devices' names begin so; not ended by 0 */
 

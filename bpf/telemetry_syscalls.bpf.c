@@ -5,7 +5,7 @@
 #include "histogram.bpf.h"
 #include "telemetry.bpf.h"
 
-const volatile bool follows_processes = false; /* narrowed to processes, and not to cgroups */
+const volatile __u8 follows_processes = 0; /* narrowed to processes, and not to cgroups */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);

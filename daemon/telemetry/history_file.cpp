@@ -128,6 +128,7 @@ Status HistoryFile::write() {
   }
   std::vector<HistoryBlock*> blocks;
   std::uint64_t need = 0;
+  blocks.reserve(full_.size() + 1);
   for (HistoryBlock& block : full_) blocks.push_back(&block);
   blocks.push_back(&*open_);
   for (const HistoryBlock* block : blocks) need += block->memory();
@@ -148,6 +149,7 @@ void HistoryFile::show() {
 
 std::vector<const HistoryBlock*> HistoryFile::unwritten() const {
   std::vector<const HistoryBlock*> blocks;
+  blocks.reserve(full_.size() + 1);
   for (const HistoryBlock& block : full_) blocks.push_back(&block);
   if (open_) blocks.push_back(&*open_);
   return blocks;
