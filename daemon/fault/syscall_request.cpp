@@ -175,6 +175,7 @@ std::string mechanisms_of(const SyscallRequest& request) {
   std::map<SyscallMechanism, std::vector<std::string_view>> by;
   for (const MeantSyscall& one : request.calls) by[one.mechanism].push_back(one.call->name);
   std::vector<std::string> texts;
+  texts.reserve(by.size());
   for (const auto& [mechanism, calls] : by) {
     texts.push_back(fmt::format("{}: {}", to_string(mechanism), fmt::join(calls, ", ")));
   }
