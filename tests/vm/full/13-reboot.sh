@@ -7,11 +7,8 @@ kept=/var/tmp/story-reboot
 unit=story-victim.service
 used() { df --output=used -B 1M /var | tail -n 1 | tr -dc '0-9'; }
 free_mib() { df --output=avail -B 1M /var | tail -n 1 | tr -dc '0-9'; }
-# shellcheck disable=SC2317  # called by name
 filled() { (($(used) >= $(cat "$kept/used") + 100)); }
-not_free_mib() { df --output=avail -B 1M /var | tail -n 1 | tr -dc '0-9'; }
-# shellcheck disable=SC2317  # called by name
-filled() { (($(used) <= $(cat "$kept/used") + 50)); }
+not_filled() { (($(used) <= $(cat "$kept/used") + 50)); }
 limit() { cat "/sys/fs/cgroup/system.slice/$unit/pids.max"; }
 unit_is_limited() { [[ $(limit) != $(cat "$kept/limit") ]]; }
 
