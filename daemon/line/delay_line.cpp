@@ -1,5 +1,6 @@
 #include "line/delay_line.h"
 
+#include <sched.h>
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -143,9 +144,21 @@ void DelayLine::update_offloads() {
   if (Status status = tap_.set_offloads(!corrupts); !status) spdlog::warn("{}", status.error().message);
 }
 
+/// What a write sends to a device may lie in the backlog of the CPU that wrote it: from another CPU the next packet of
+/// the flow could get past it.
+static void stay_on_one_cpu() {
+  const int cpu = ::sched_getcpu();
+  if (cpu < 0) return;
+  cpu_set_t here;
+  CPU_ZERO(&here);
+  CPU_SET(cpu, &here);
+  (void)::sched_setaffinity(0, sizeof(here), &here);
+}
+
 void DelayLine::run() {
   ::pthread_setname_np(::pthread_self(), "delay-line");
   ::prctl(PR_SET_TIMERSLACK, 1UL);
+  stay_on_one_cpu();
   while (!stopping_) {
     wait();
     // What it woke up for comes before everything else.
