@@ -39,6 +39,17 @@ void count(std::atomic<std::uint64_t>& counter, std::uint64_t by = 1) {
   counter.fetch_add(by, std::memory_order_relaxed);
 }
 
+/// What a write sends to a device may lie in the backlog of the CPU that wrote it: from another CPU the next packet of
+/// the flow could get past it.
+void stay_on_one_cpu() {
+  const int cpu = ::sched_getcpu();
+  if (cpu < 0) return;
+  cpu_set_t here;
+  CPU_ZERO(&here);
+  CPU_SET(cpu, &here);
+  (void)::sched_setaffinity(0, sizeof(here), &here);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<DelayLine>> DelayLine::create(const Setup& setup, const Netns& netns) {
@@ -142,17 +153,6 @@ void DelayLine::update_offloads() {
   const bool corrupts = std::ranges::any_of(faults_, [](const auto& fault) { return fault && fault->corrupt; });
   if (tap_gone_) return;
   if (Status status = tap_.set_offloads(!corrupts); !status) spdlog::warn("{}", status.error().message);
-}
-
-/// What a write sends to a device may lie in the backlog of the CPU that wrote it: from another CPU the next packet of
-/// the flow could get past it.
-static void stay_on_one_cpu() {
-  const int cpu = ::sched_getcpu();
-  if (cpu < 0) return;
-  cpu_set_t here;
-  CPU_ZERO(&here);
-  CPU_SET(cpu, &here);
-  (void)::sched_setaffinity(0, sizeof(here), &here);
 }
 
 void DelayLine::run() {
