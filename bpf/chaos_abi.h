@@ -148,10 +148,17 @@ struct chaos_counters {
 				 * another fault took it, so that it never came to the line */
 };
 
+/* The boot clock as it was when the coarse one last moved on: of a tick's packets the first asks for it. */
+struct chaos_tick {
+	__u64 coarse_ns;
+	__u64 boot_ns;
+};
+
 /* One per possible CPU, whole pages. As in chaos_rules, the lowest numbers share the second page. */
 struct chaos_tally {
-	__u64 pad[256];
-	__u64 seen_backwards[CHAOS_MAX_SLOTS * 2];	/* skbs while a fault is active there, at CHAOS_SEEN_AT */
+	__u64 pad[254];
+	__u64 seen_backwards[CHAOS_MAX_SLOTS * 2]; /* skbs while a fault is active there, at CHAOS_SEEN_AT */
+	struct chaos_tick tick;
 	struct chaos_counters faults[CHAOS_MAX_FAULTS]; /* packets: counted by this CPU only, so plainly */
 	struct chaos_counters calls[CHAOS_MAX_FAULTS];	/* calls, which may move between CPUs: by atomics */
 };

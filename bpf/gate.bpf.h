@@ -27,6 +27,21 @@ static __always_inline bool gate_expired(const struct chaos_control *control, co
 	       bpf_ktime_get_boot_ns() > fault->deadline_boot_ns;
 }
 
+/* The same for packets, of which many come within a tick: the deadline is read by the tick as well as the lease. */
+static __always_inline bool gate_expired_at(const struct chaos_control *control, const struct chaos_fault *fault,
+					    struct chaos_tick *tick)
+{
+	__u64 now = bpf_ktime_get_coarse_ns();
+
+	if (now > *(volatile const __u64 *)&control->lease_until_ns)
+		return true;
+	if (tick->coarse_ns != now) {
+		tick->boot_ns = bpf_ktime_get_boot_ns();
+		tick->coarse_ns = now;
+	}
+	return tick->boot_ns > fault->deadline_boot_ns;
+}
+
 /* Takes one event from the fault's budget. Exact under concurrency: the counter may run past the budget, no event does.
  */
 static __always_inline bool gate_budget(__u32 index, const struct chaos_fault *fault)

@@ -102,12 +102,14 @@ __noinline int run_fault(struct __sk_buff *skb, struct passage *w, __u32 index)
 	const struct chaos_fault *fault;
 	struct chaos_counters *count;
 
+	/* In the register that the verifier sees checked. */
+	barrier_var(index);
 	if (!w || !page || !own || index >= CHAOS_MAX_FAULTS)
 		return 0;
 	fault = &page->faults_backwards[CHAOS_FAULT_AT(index)];
 	count = &own->faults[index];
 	count->matched_segments += w->segments;
-	if (gate_expired(&page->control, fault)) {
+	if (gate_expired_at(&page->control, fault, &own->tick)) {
 		count->spared_expired++;
 		return 0;
 	}

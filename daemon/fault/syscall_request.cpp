@@ -59,13 +59,17 @@ std::string_view misfit(const SyscallInfo& call, const SyscallRequest& request) 
   return {};
 }
 
+SyscallLadder::Needs needs_of(const SyscallRequest& request) {
+  return {.path = !request.path.empty(), .exact = request.every_nth != 0 || request.first != 0};
+}
+
 Status add_named(const SyscallInfo& call, const CallRules& rules, SyscallRequest& request) {
   if (contains(request.calls, &call, &MeantSyscall::call)) return {};
   if (const std::string_view filter = misfit(call, request); !filter.empty()) {
     return invalid(fmt::format("{} has no argument that {} could be held against", call.name, filter), filter,
                    "calls that have it", fmt::format("leave out {} or {}", filter, call.name));
   }
-  const auto mechanism = rules.choose(call, {.path = !request.path.empty()});
+  const auto mechanism = rules.choose(call, needs_of(request));
   if (!mechanism) return std::unexpected(mechanism.error());
   request.calls.push_back({&call, *mechanism});
   return {};
@@ -76,7 +80,7 @@ void add_group(std::string_view group, const CallRules& rules, SyscallRequest& r
   for (const SyscallInfo& call : syscall_table()) {
     if (to_string(call.group) != group || call.named_only) continue;
     if (contains(request.calls, &call, &MeantSyscall::call)) continue;
-    const auto mechanism = rules.choose(call, {.path = !request.path.empty()});
+    const auto mechanism = rules.choose(call, needs_of(request));
     if (misfit(call, request).empty() && mechanism) {
       request.calls.push_back({&call, *mechanism});
     } else {

@@ -65,26 +65,33 @@ unsigned number_of(const SyscallLadder::Functions& functions, std::string_view n
 
 MechanismState entry_state(const SyscallLadder::Functions& functions) {
   const int err = try_function(BPF_PROG_TYPE_TRACING, BPF_MODIFY_RETURN, number_of(functions, "__x64_sys_fsync"));
-  return {SyscallMechanism::kEntry, err == 0, false,
-          err == 0 ? "" : why(err, "calls that programs may decide (CONFIG_FUNCTION_ERROR_INJECTION)"),
-          "fmod_ret_syscall"};
+  return {.mechanism = SyscallMechanism::kEntry,
+          .available = err == 0,
+          .reason = err == 0 ? "" : why(err, "calls that programs may decide (CONFIG_FUNCTION_ERROR_INJECTION)"),
+          .feature = "fmod_ret_syscall"};
 }
 
 MechanismState override_state() {
   constexpr std::string_view kLacking = "bpf_override_return (CONFIG_KPROBES, CONFIG_BPF_KPROBE_OVERRIDE)";
   int err = access("/sys/bus/event_source/devices/kprobe/type", R_OK) == 0 ? 0 : ENOENT;
   if (err == 0) err = try_helper(BPF_PROG_TYPE_KPROBE, bpf_attach_type{}, BPF_FUNC_override_return, 0);
-  return {SyscallMechanism::kOverride, err == 0, false, err == 0 ? "" : why(err, kLacking), "bpf_override_return"};
+  return {.mechanism = SyscallMechanism::kOverride,
+          .available = err == 0,
+          .reason = err == 0 ? "" : why(err, kLacking),
+          .feature = "bpf_override_return",
+          .exact = true};  // a probe is not put aside
 }
 
 MechanismState security_state(const SyscallLadder::Functions& functions) {
-  MechanismState state{SyscallMechanism::kSecurity, true, false, {}, "security_hooks"};
+  MechanismState state{.mechanism = SyscallMechanism::kSecurity, .feature = "security_hooks"};
+  // First, for the kernel leaves out a program of fmod_ret that is at work on the same CPU already, and none of these
+  // (bpf_prog_check_recur() in kernel/bpf/trampoline.c).
+  const int by_lsm = try_function(BPF_PROG_TYPE_LSM, BPF_LSM_MAC, number_of(functions, "bpf_lsm_file_open"));
+  state.by_lsm = state.exact = state.available = by_lsm == 0 && is_lsm_active();
+  if (state.available) return state;
   const int by_return =
       try_function(BPF_PROG_TYPE_TRACING, BPF_MODIFY_RETURN, number_of(functions, "security_file_open"));
-  if (by_return == 0) return state;
-  const int by_lsm = try_function(BPF_PROG_TYPE_LSM, BPF_LSM_MAC, number_of(functions, "bpf_lsm_file_open"));
-  state.by_lsm = by_lsm == 0 && is_lsm_active();
-  state.available = state.by_lsm;
+  state.available = by_return == 0;
   if (state.available) return state;
   state.reason = why(by_return, "fmod_ret (CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS, CONFIG_SECURITY)");
   state.reason += by_lsm == 0 ? "; BPF LSM is not in /sys/kernel/security/lsm (lsm=...,bpf at boot)"
@@ -94,8 +101,11 @@ MechanismState security_state(const SyscallLadder::Functions& functions) {
 
 MechanismState cgroup_state() {
   const int err = try_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET4_CONNECT, BPF_FUNC_set_retval, -EIO);
-  return {SyscallMechanism::kCgroup, err == 0, false,
-          err == 0 ? "" : why(err, "bpf_set_retval at cgroups (CONFIG_CGROUP_BPF, Linux 5.18)"), "cgroup_calls"};
+  return {.mechanism = SyscallMechanism::kCgroup,
+          .available = err == 0,
+          .reason = err == 0 ? "" : why(err, "bpf_set_retval at cgroups (CONFIG_CGROUP_BPF, Linux 5.18)"),
+          .feature = "cgroup_calls",
+          .exact = true};
 }
 
 }  // namespace
@@ -164,11 +174,14 @@ bool SyscallLadder::can(const SyscallInfo& call, SyscallMechanism mechanism, Nee
 
 Result<SyscallMechanism> SyscallLadder::choose(const SyscallInfo& call, Needs needs) const {
   std::string reasons;
+  const MechanismState* first = nullptr;
   for (const MechanismState& one : states_) {
     if (!can(call, one.mechanism, needs)) continue;
-    if (one.available) return one.mechanism;
+    if (one.available && (one.exact || !needs.exact)) return one.mechanism;
+    if (one.available && first == nullptr) first = &one;
     reasons += (reasons.empty() ? "" : "; ") + std::string(to_string(one.mechanism)) + ": " + one.reason;
   }
+  if (first != nullptr) return first->mechanism;
   if (reasons.empty()) {
     reasons = needs.path ? "no hook that it passes knows the path" : "no mechanism has it";
   }

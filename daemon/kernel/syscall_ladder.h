@@ -1,6 +1,6 @@
 // SyscallLadder: by which mechanisms this kernel lets a program fail system calls, found by loading and attaching one
-// of each, and which is taken for which call: the first of the ladder that has it. Needs CAP_BPF, CAP_PERFMON and
-// CAP_SYS_ADMIN. Blocks; worker thread.
+// of each, and which is taken for which call: the first of the ladder that has it (and that is exact, where numbers
+// matter). Needs CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN. Blocks; worker thread.
 #pragma once
 
 #include <array>
@@ -26,8 +26,9 @@ struct MechanismState {
   SyscallMechanism mechanism{};
   bool available = false;
   bool by_lsm = false;    ///< kSecurity: as a program of BPF LSM, and not by fmod_ret
-  std::string reason;     ///< why not, and what the kernel lacks
+  std::string reason{};   ///< why not, and what the kernel lacks
   std::string feature{};  ///< its name in the table of features
+  bool exact = false;     ///< sees each call, also where the kernel puts a task aside inside the program
 };
 
 class SyscallLadder {
@@ -49,7 +50,8 @@ class SyscallLadder {
 
   /// What is asked of a call besides its number.
   struct Needs {
-    bool path = false;  ///< the hook must know a path
+    bool path = false;   ///< the hook must know a path
+    bool exact = false;  ///< numbers matter: rather one that sees each call, if there is one
   };
   /// The mechanism that has this call here. Error: kUnsupported with all reasons.
   [[nodiscard]] Result<SyscallMechanism> choose(const SyscallInfo& call, Needs needs) const;

@@ -20,6 +20,7 @@ SyscallLadder ladder_of(const std::set<SyscallMechanism>& available) {
     MechanismState& state = states[static_cast<std::size_t>(mechanism)];
     state.mechanism = mechanism;
     state.available = available.contains(mechanism);
+    state.exact = mechanism != SyscallMechanism::kEntry;
     if (!state.available) state.reason = "lacks CONFIG_" + std::to_string(static_cast<int>(mechanism));
   }
   SyscallLadder::Functions functions;
@@ -58,6 +59,20 @@ TEST(SyscallLadderTest, TheFirstThatTheKernelHas) {
   const auto least = syscall_request(given({}), ladder_of({kCgroup}));
   ASSERT_TRUE(least);
   EXPECT_EQ(calls_by(*least, kCgroup), "connect");
+}
+
+TEST(SyscallLadderTest, WhereNumbersMatterTheFirstThatSeesEachCall) {
+  for (const auto& [name, value] : Parameters{{"every_nth", "7"}, {"first", "100"}}) {
+    const Parameters counted = given({{"syscalls", "connect,fsync,read"}, {name, value}});
+    const auto request = syscall_request(counted, ladder_of({kEntry, kSecurity, kCgroup}));
+    ASSERT_TRUE(request) << name;
+    EXPECT_EQ(calls_by(*request, kSecurity), "connect read") << name;
+    // Nothing else has it.
+    EXPECT_EQ(calls_by(*request, kEntry), "fsync") << name;
+    const auto probed = syscall_request(counted, ladder_of({kEntry, kOverride, kSecurity, kCgroup}));
+    ASSERT_TRUE(probed) << name;
+    EXPECT_EQ(calls_by(*probed, kOverride), "connect fsync read") << name;
+  }
 }
 
 TEST(SyscallLadderTest, WhatIsMissingIsNamed) {
