@@ -6,16 +6,16 @@
 
 #define LOWEST_ERRNO (-4095)
 
-/* What the verifier believes to be an errno. */
-static __always_inline int returned(__u32 error)
+/* What the verifier believes to be an errno: a long, for of an int it takes the upper half for zero. */
+static __always_inline long returned(__u32 error)
 {
 	long value = -(long)error;
 
 	barrier_var(value);
-	return value < LOWEST_ERRNO || value > 0 ? 0 : (int)value;
+	return value < LOWEST_ERRNO || value > 0 ? 0 : value;
 }
 
-static __always_inline int judge(enum chaos_syscall_hook hook)
+static __always_inline long judge(enum chaos_syscall_hook hook)
 {
 	struct judged j = {};
 
@@ -23,7 +23,7 @@ static __always_inline int judge(enum chaos_syscall_hook hook)
 }
 
 /* The same for calls that are about a file whose name the kernel tells here. */
-static __always_inline int judge_path(enum chaos_syscall_hook hook, struct path *path, __u32 io_uring)
+static __always_inline long judge_path(enum chaos_syscall_hook hook, struct path *path, __u32 io_uring)
 {
 	struct judged j = {};
 
@@ -35,27 +35,40 @@ static __always_inline int judge_path(enum chaos_syscall_hook hook, struct path 
 }
 
 SEC("lsm/file_open")
-int fail_file_open(unsigned long long *ctx)
+long fail_file_open(unsigned long long *ctx)
 {
 	return judge_path(CHAOS_HOOK_FILE_OPEN, &((struct file *)ctx[0])->f_path, NO_NUMBER);
 }
 
-SEC("lsm/file_permission")
-int fail_file_permission(unsigned long long *ctx)
+/* What a ring asks for at file_permission. */
+static __always_inline __u32 io_uring_request(const unsigned long long *ctx)
 {
-	__u32 io_uring = (int)ctx[1] & MAY_WRITE ? CHAOS_IO_URING_WRITE : CHAOS_IO_URING_READ;
+	return (int)ctx[1] & MAY_WRITE ? CHAOS_IO_URING_WRITE : CHAOS_IO_URING_READ;
+}
 
-	return judge_path(CHAOS_HOOK_FILE_PERMISSION, &((struct file *)ctx[0])->f_path, io_uring);
+SEC("lsm/file_permission")
+long fail_file_permission(unsigned long long *ctx)
+{
+	return judge_path(CHAOS_HOOK_FILE_PERMISSION, &((struct file *)ctx[0])->f_path, io_uring_request(ctx));
 }
 
 SEC("lsm/inode_getattr")
-int fail_inode_getattr(unsigned long long *ctx)
+long fail_inode_getattr(unsigned long long *ctx)
 {
 	return judge_path(CHAOS_HOOK_INODE_GETATTR, (struct path *)ctx[0], NO_NUMBER);
 }
 
+/* BPF LSM may not ask for a path at file_permission: for rules without one. */
+SEC("lsm/file_permission")
+long fail_file_permission_plain(unsigned long long *ctx)
+{
+	struct judged j = {};
+
+	return is_meant(&j, CHAOS_HOOK_FILE_PERMISSION, io_uring_request(ctx)) ? returned(verdict(&j, false)) : 0;
+}
+
 #define PLAIN_HOOK(name, hook)                                                                                         \
-	SEC("lsm/" #name) int fail_##name(unsigned long long *ctx)                                                     \
+	SEC("lsm/" #name) long fail_##name(unsigned long long *ctx)                                                    \
 	{                                                                                                              \
 		return judge(hook);                                                                                    \
 	}

@@ -84,14 +84,14 @@ MechanismState override_state() {
 
 MechanismState security_state(const SyscallLadder::Functions& functions) {
   MechanismState state{.mechanism = SyscallMechanism::kSecurity, .feature = "security_hooks"};
-  // First, for the kernel leaves out a program of fmod_ret that is at work on the same CPU already, and none of these
-  // (bpf_prog_check_recur() in kernel/bpf/trampoline.c).
+  // Preferred, for the kernel leaves out a program of fmod_ret that is at work on the same CPU already, and none of
+  // these (bpf_prog_check_recur() in kernel/bpf/trampoline.c).
   const int by_lsm = try_function(BPF_PROG_TYPE_LSM, BPF_LSM_MAC, number_of(functions, "bpf_lsm_file_open"));
-  state.by_lsm = state.exact = state.available = by_lsm == 0 && is_lsm_active();
-  if (state.available) return state;
+  state.by_lsm = state.exact = by_lsm == 0 && is_lsm_active();
   const int by_return =
       try_function(BPF_PROG_TYPE_TRACING, BPF_MODIFY_RETURN, number_of(functions, "security_file_open"));
-  state.available = by_return == 0;
+  state.by_return = by_return == 0;
+  state.available = state.by_lsm || state.by_return;
   if (state.available) return state;
   state.reason = why(by_return, "fmod_ret (CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS, CONFIG_SECURITY)");
   state.reason += by_lsm == 0 ? "; BPF LSM is not in /sys/kernel/security/lsm (lsm=...,bpf at boot)"
@@ -128,6 +128,16 @@ std::string_view to_string(SyscallMechanism mechanism) {
   return "unknown";
 }
 
+bool MechanismState::takes_lsm(chaos_syscall_hook hook, bool path) const {
+  // Asking for a path is for hooks that may sleep (bpf_d_path_allowed() in kernel/trace/bpf_trace.c), of which it is
+  // not.
+  return by_lsm && !(path && hook == CHAOS_HOOK_FILE_PERMISSION);
+}
+
+bool MechanismState::tells_path(chaos_syscall_hook hook) const {
+  return knows_path(hook) && (!available || by_return || takes_lsm(hook, true));
+}
+
 const SyscallLadder& SyscallLadder::here() {
 #ifdef __x86_64__
   static const SyscallLadder ladder = [] {
@@ -162,7 +172,9 @@ bool SyscallLadder::can(const SyscallInfo& call, SyscallMechanism mechanism, Nee
     case SyscallMechanism::kSecurity:
       return std::ranges::any_of(call.security,
                                  [this](chaos_syscall_hook hook) { return function(function_of(hook)) != 0; }) &&
-             (!needs.path || std::ranges::all_of(call.security, knows_path));
+             (!needs.path || std::ranges::all_of(call.security, [&](chaos_syscall_hook hook) {
+               return state(mechanism).tells_path(hook);
+             }));
     case SyscallMechanism::kCgroup:
       return !call.cgroup.empty() && !needs.path;
     case SyscallMechanism::kWaitSecurity:

@@ -25,10 +25,14 @@ inline constexpr std::array kSyscallMechanisms{SyscallMechanism::kEntry, Syscall
 struct MechanismState {
   SyscallMechanism mechanism{};
   bool available = false;
-  bool by_lsm = false;    ///< kSecurity: as a program of BPF LSM, and not by fmod_ret
-  std::string reason{};   ///< why not, and what the kernel lacks
-  std::string feature{};  ///< its name in the table of features
-  bool exact = false;     ///< sees each call, also where the kernel puts a task aside inside the program
+  bool by_lsm = false;     ///< kSecurity: as programs of BPF LSM
+  std::string reason{};    ///< why not, and what the kernel lacks
+  std::string feature{};   ///< its name in the table of features
+  bool exact = false;      ///< sees each call, also where the kernel puts a task aside inside the program
+  bool by_return = false;  ///< kSecurity: by fmod_ret
+  /// Of kSecurity: a program of BPF LSM for this hook, and not fmod_ret.
+  [[nodiscard]] bool takes_lsm(chaos_syscall_hook hook, bool path) const;
+  [[nodiscard]] bool tells_path(chaos_syscall_hook hook) const;
 };
 
 class SyscallLadder {

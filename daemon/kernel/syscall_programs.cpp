@@ -158,7 +158,8 @@ Status SyscallPrograms::Impl::attach_overrides(const std::vector<const SyscallIn
 }
 
 Status SyscallPrograms::Impl::attach_security(const std::vector<const SyscallInfo*>& calls) {
-  const bool by_lsm = SyscallLadder::here().state(SyscallMechanism::kSecurity).by_lsm;
+  const MechanismState& state = SyscallLadder::here().state(SyscallMechanism::kSecurity);
+  const bool path = maps.rule().path_form != 0;
   std::set<chaos_syscall_hook> wanted;
   for (const SyscallInfo* call : calls) {
     for (const chaos_syscall_hook hook : call->security) {
@@ -171,7 +172,9 @@ Status SyscallPrograms::Impl::attach_security(const std::vector<const SyscallInf
   if (!object) return std::unexpected(object.error());
   std::vector<std::pair<bpf_program*, std::string>> chosen;
   for (const chaos_syscall_hook hook : wanted) {
-    const std::string name = "fail_" + std::string(to_string(hook));
+    const bool by_lsm = state.takes_lsm(hook, path);
+    std::string name = "fail_" + std::string(to_string(hook));
+    if (by_lsm && hook == CHAOS_HOOK_FILE_PERMISSION) name += "_plain";
     const std::string function = function_of(hook);
     bpf_program* program = bpf_object__find_program_by_name(object->get(), name.c_str());
     bpf_program__set_autoload(program, true);

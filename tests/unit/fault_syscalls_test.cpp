@@ -21,6 +21,7 @@ SyscallLadder ladder_of(const std::set<SyscallMechanism>& available) {
     state.mechanism = mechanism;
     state.available = available.contains(mechanism);
     state.exact = mechanism != SyscallMechanism::kEntry;
+    state.by_return = state.available;
     if (!state.available) state.reason = "lacks CONFIG_" + std::to_string(static_cast<int>(mechanism));
   }
   SyscallLadder::Functions functions;
