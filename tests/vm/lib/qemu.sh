@@ -50,7 +50,7 @@ qemu() {
   local limit=$1 initramfs=$2 line=$3 status=0
   shift 3
   need_command qemu-system-x86_64
-  timeout --foreground -k 5 "$limit" qemu-system-x86_64 -machine q35 -accel "tcg,thread=${CHAOS_VM_THREADS:-multi}" -cpu max -smp "${CHAOS_VM_CPUS:-2}" \
+  timeout --foreground -k 5 "$limit" qemu-system-x86_64 -machine q35 -accel "tcg,thread=${CHAOS_VM_THREADS:-single}" -cpu max -smp "${CHAOS_VM_CPUS:-2}" \
     -m "${CHAOS_VM_MEMORY:-1536}" -nodefaults -no-user-config -display none -nic none "${vm_reboot[@]}" \
     -kernel "$kernel_image" -initrd "$initramfs" \
     -drive "file=$scratch/results.tar,format=raw,if=none,id=results,cache=unsafe" \
