@@ -1,6 +1,5 @@
 #include "line/delay_line.h"
 
-#include <sched.h>
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -13,6 +12,8 @@
 #include <cstring>
 #include <ctime>
 #include <limits>
+
+#include "line/own_cpu.h"
 
 namespace chaos {
 namespace {
@@ -37,17 +38,6 @@ std::int64_t now_ns() {
 
 void count(std::atomic<std::uint64_t>& counter, std::uint64_t by = 1) {
   counter.fetch_add(by, std::memory_order_relaxed);
-}
-
-/// What a write sends to a device may lie in the backlog of the CPU that wrote it: from another CPU the next packet of
-/// the flow could get past it.
-void stay_on_one_cpu() {
-  const int cpu = ::sched_getcpu();
-  if (cpu < 0) return;
-  cpu_set_t here;
-  CPU_ZERO(&here);
-  CPU_SET(cpu, &here);
-  (void)::sched_setaffinity(0, sizeof(here), &here);
 }
 
 }  // namespace
@@ -158,7 +148,7 @@ void DelayLine::update_offloads() {
 void DelayLine::run() {
   ::pthread_setname_np(::pthread_self(), "delay-line");
   ::prctl(PR_SET_TIMERSLACK, 1UL);
-  stay_on_one_cpu();
+  const OwnCpu cpu;
   while (!stopping_) {
     wait();
     // What it woke up for comes before everything else.
