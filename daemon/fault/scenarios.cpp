@@ -7,81 +7,13 @@
 
 #include "base/contains.h"
 #include "base/ulid.h"
-#include "fault/registry.h"
-#include "plan/planner.h"
+#include "fault/scenario_record.h"
 
 namespace chaos {
-
-/// What the configuration contributes to plans.
-struct Scenarios::Policy {
-  ChaosTesting testing;
-  std::map<std::string, Service> services;
-  Protect protect;
-  bool classic_tc;
-
-  Policy(const Config& config, bool classic)
-      : testing(config.chaos_testing), services(config.services), protect(config.protect), classic_tc(classic) {}
-
-  /// Worker thread: the whole way from a request to a plan.
-  [[nodiscard]] Result<Plan> plan(const ScenarioRequest& request) const {
-    auto kind = find_kind(request.kind);
-    if (!kind) return std::unexpected(kind.error());
-    PlanDefaults defaults{.duration = testing.default_duration,
-                          .parameters = {},
-                          .services = services,
-                          .protect = protect,
-                          .classic_tc = classic_tc};
-    const auto found = testing.scenarios.find(request.kind);
-    if (found != testing.scenarios.end()) defaults.parameters = parameter_policy(found->second);
-    add_scales(request.kind, request.parameters, testing.resource_exhaustion, defaults.parameters);
-    return make_plan((*kind)->spec, request, defaults);
-  }
-};
-
 namespace {
 
 /// An active scenario that has matched nothing for this long says so.
 constexpr std::chrono::seconds kSilentAfter{5};
-
-void take_over(Scenario& record, const Plan& plan) {
-  record.request = plan.request;
-  record.plan = plan.summary;
-  record.warnings = plan.warnings;
-}
-
-Scenario record_of(const Plan& plan, const Caller& caller) {
-  Scenario record;
-  take_over(record, plan);
-  record.owner = caller;
-  record.created_at = system_clock().wall();
-  return record;
-}
-
-/// What its counters count.
-std::string_view unit_of(const Scenario& record) {
-  const auto kind = find_kind(record.request.kind);
-  return kind ? (*kind)->spec.unit : "event";
-}
-
-State final_state(const Scenario& record) {
-  switch (record.end_reason) {
-    case EndReason::kExpired:
-    case EndReason::kStopped:
-      return record.started_at ? State::kCompleted : State::kAborted;
-    case EndReason::kEmergencyStop:
-    case EndReason::kStopCondition:
-    case EndReason::kLimit:
-      return State::kAborted;
-    default:
-      return State::kFailed;
-  }
-}
-
-/// The reason to end for when a plan cannot be made or admitted at its turn.
-EndReason reason_of(const Error& error) {
-  if (error.code == Errc::kRefused) return EndReason::kLimit;
-  return error.code == Errc::kNotFound ? EndReason::kTargetGone : EndReason::kError;
-}
 
 }  // namespace
 
@@ -91,7 +23,7 @@ Scenarios::Scenarios(EventLoop& loop, Worker& worker, Injector& injector, Latch&
       worker_(worker),
       injector_(injector),
       latch_(latch),
-      policy_(std::make_shared<const Policy>(config, injector_.packets().classic())),
+      policy_(std::make_shared<const PlanPolicy>(config, injector_.packets().classic())),
       schedule_(config.chaos_testing),
       observer_(std::move(observer)),
       write_ahead_(std::move(write_ahead)),
@@ -396,7 +328,7 @@ void Scenarios::shut_down(std::function<void()> done) {
 }
 
 std::vector<Schedule::Misfit> Scenarios::configure(const Config& config) {
-  policy_ = std::make_shared<const Policy>(config, injector_.packets().classic());
+  policy_ = std::make_shared<const PlanPolicy>(config, injector_.packets().classic());
   watch_.set_services(config.services);
   schedule_.set_policy(config.chaos_testing);
   std::vector<Schedule::Misfit> misfits = schedule_.misfits();

@@ -17,6 +17,7 @@
 #include "base/worker.h"
 #include "config/config.h"
 #include "fault/injector.h"
+#include "fault/plan_policy.h"
 #include "fault/target_watch.h"
 #include "plan/scenario.h"
 #include "safety/latch.h"
@@ -96,7 +97,6 @@ class Scenarios {
     std::optional<std::uint64_t> identity;  ///< SocketOwners::identity
     std::vector<Reply> for_the_end;         ///< answered then
   };
-  struct Policy;
 
   void planned(Plan plan, const Caller& caller, Reply reply);
   void wait_for_turn(const std::string& id, Reply reply);
@@ -122,7 +122,7 @@ class Scenarios {
   Injector& injector_;
   Latch& latch_;
   Lease* lease_ = nullptr;
-  std::shared_ptr<const Policy> policy_;  ///< shared with plans in the making
+  std::shared_ptr<const PlanPolicy> policy_;  ///< shared with plans in the making
   Schedule schedule_;
   Observer observer_;
   WriteAhead write_ahead_;
