@@ -109,9 +109,11 @@ Flood run_flood(const test::VethPair& net, std::uint16_t port, double seconds) {
   });
   std::thread flooding([&] {
     const std::int64_t began = read_clock(CLOCK_MONOTONIC);
+    const std::int64_t cpu_before = read_clock(CLOCK_THREAD_CPUTIME_ID);
     const auto until = began + static_cast<std::int64_t>(seconds * 1e9);
     while (read_clock(CLOCK_MONOTONIC) < until) flood.sent += sender->send_numbers(flood.sent, 64, 22).accepted;
     flood.seconds = static_cast<double>(read_clock(CLOCK_MONOTONIC) - began) / 1e9;
+    flood.cpu_seconds = static_cast<double>(read_clock(CLOCK_THREAD_CPUTIME_ID) - cpu_before) / 1e9;
   });
   flooding.join();
   sending = false;

@@ -37,6 +37,7 @@ struct Flood {
   std::uint64_t received = 0;
   std::uint64_t dropped = 0;  ///< by the receiver's socket
   double seconds = 0;
+  double cpu_seconds = 0;  ///< of the sender
 };
 
 /// Small packets from the left host to the right one, as fast as send(2) takes them.

@@ -40,6 +40,7 @@ class SyscallFailure : public testing::Test {
     victim_ = std::make_unique<Caller>();
     cgroup_->add(victim_->pid());
     Daemon::Setup setup;
+    setup.config = "chaos_testing: {max_concurrent_scenarios: 64, blast_radius_limit: 1, safety_timeout: 15m}\n";
     setup.config += "services: {web: {cgroup: " + cgroup_->path() + "}}\n";
     daemon_ = std::make_unique<Daemon>(std::move(setup));
   }
