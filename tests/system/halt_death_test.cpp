@@ -8,7 +8,7 @@
 #include <csignal>
 #include <thread>
 
-#include "death_phases.h"
+#include "ends.h"
 #include "halt_bed.h"
 #include "support/kernel_test.h"
 #include "support/requests.h"
@@ -34,24 +34,8 @@ TEST_P(HaltKilled, TheTargetGoesOnAtOnce) {
   const auto [by, phase] = GetParam();
   HaltBed bed(by);
   if (!bed.possible()) return bed.expect_refused();
-  Timings timings;
-  const int rounds = by_size(2, 25);
-  for (int round = 0; round < rounds; ++round) {
-    std::string id;
-    if (phase != Phase::kStarting) id = bed.halt();
-    {
-      const Struck struck = kill_in(phase, round, *bed.daemon, bed.request(), id);
-      timings.add(bed.time_to_as_before(struck.at));
-    }
-    (void)bed.daemon->wait();
-    bed.expect_as_before();
-    bed.daemon->start();
-    EXPECT_TRUE(bed.daemon->get("/api/chaos/residue").body.value("clean", false));
-    bed.wait_for_guardian();
-  }
-  timings.report(std::string("kill -9 to as before, ") + name_of(by) + ", " + name_of(phase));
-  timings.print_histogram();
-  EXPECT_LE(timings.max(), 200 * time_scale() * by_size(5, 1));
+  expect_ends_when_killed(
+      bed, phase, by_size(2, 25), [&] { return bed.halt(); }, name_of(by));
 }
 
 INSTANTIATE_TEST_SUITE_P(All, HaltKilled,
@@ -69,45 +53,19 @@ class Halt : public testing::TestWithParam<By> {
 TEST_P(Halt, AHangOfChaosdEndsItAndNothingComesBack) {
   HaltBed bed(GetParam());
   if (!bed.possible()) return bed.expect_refused();
-  const std::string id = bed.halt();
-  const auto stopped = steady_clock::now();
-  bed.daemon->signal(SIGSTOP);
-  const auto took = bed.time_to_as_before(stopped);
-  report_figure("SIGSTOP to as before", took.count(), "ms");
-  EXPECT_LE(took.count(), 2000 * time_scale());
-  bed.daemon->signal(SIGCONT);
-  const json record = wait_for_end(*bed.daemon, id);
-  EXPECT_EQ(record.value("state", ""), "failed");
-  EXPECT_EQ(record.value("end_reason", ""), "lapsed");
-  bed.expect_as_before();
+  expect_ends_with_a_hang(bed, bed.halt());
 }
 
 TEST_P(Halt, TheDeadlineEndsIt) {
   HaltBed bed(GetParam());
   if (!bed.possible()) return bed.expect_refused();
-  const auto began = steady_clock::now();
-  const std::string id = id_of(bed.daemon->run_scenario(bed.request("1s")));
-  EXPECT_TRUE(eventually([&] { return !bed.as_before(); }));
-  const auto took = bed.time_to_as_before(began);
-  report_figure("a deadline of 1 s", took.count(), "ms");
-  EXPECT_GE(took.count(), 900);
-  EXPECT_LE(took.count(), 1200 * time_scale() * by_size(2, 1));
-  EXPECT_EQ(wait_for_end(*bed.daemon, id).value("end_reason", ""), "expired");
-  bed.expect_as_before();
+  expect_ends_in_time(bed, 1, [&] { return !bed.as_before(); });
 }
 
 TEST_P(Halt, TheEmergencyStopEndsIt) {
   HaltBed bed(GetParam());
   if (!bed.possible()) return bed.expect_refused();
-  const std::string id = bed.halt();
-  const auto pulled = steady_clock::now();
-  EXPECT_EQ(bed.daemon->post("/api/chaos/emergency-stop").status, 200);
-  const auto took = bed.time_to_as_before(pulled);
-  report_figure("emergency stop to as before", took.count(), "ms");
-  EXPECT_LE(took.count(), 200 * time_scale() * by_size(3, 1));
-  EXPECT_EQ(wait_for_end(*bed.daemon, id).value("end_reason", ""), "emergency_stop");
-  EXPECT_EQ(bed.daemon->post("/api/chaos/scenarios", bed.request()).status, 409);
-  bed.expect_as_before();
+  expect_ends_with_the_emergency_stop(bed, bed.halt());
 }
 
 TEST_P(Halt, BothKilledTheNextStartEndsIt) {

@@ -7,7 +7,7 @@
 #include <memory>
 #include <thread>
 
-#include "death_phases.h"
+#include "ends.h"
 #include "support/daemon.h"
 #include "support/halted.h"
 #include "support/kernel_test.h"
@@ -136,25 +136,8 @@ class LoadKilled : public testing::TestWithParam<Case> {
 TEST_P(LoadKilled, WhatWasTakenIsBackAtOnce) {
   const auto [takes, phase] = GetParam();
   LoadBed bed(takes);
-  Timings timings;
-  const int rounds = by_size(3, 25);
-  for (int round = 0; round < rounds; ++round) {
-    std::string id;
-    if (phase != Phase::kStarting) id = bed.take();
-    {
-      const Struck struck = kill_in(phase, round, *bed.daemon, bed.request(), id);
-      timings.add(bed.time_to_as_before(struck.at));
-    }
-    (void)bed.daemon->wait();
-    bed.expect_as_before();
-    bed.daemon->start();
-    EXPECT_TRUE(bed.daemon->get("/api/chaos/residue").body.value("clean", false));
-    bed.wait_for_guardian();
-  }
-  timings.report(std::string("kill -9 to as before, ") + kTakes[static_cast<std::size_t>(takes)] + ", " +
-                 name_of(phase));
-  timings.print_histogram();
-  EXPECT_LE(timings.max(), 200 * time_scale() * by_size(5, 1));
+  expect_ends_when_killed(
+      bed, phase, by_size(3, 25), [&] { return bed.take(); }, kTakes[static_cast<std::size_t>(takes)]);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, LoadKilled,
@@ -172,43 +155,17 @@ class Load : public testing::TestWithParam<Takes> {
 
 TEST_P(Load, AHangOfChaosdEndsItAndNothingComesBack) {
   LoadBed bed(GetParam());
-  const std::string id = bed.take();
-  const auto stopped = steady_clock::now();
-  bed.daemon->signal(SIGSTOP);
-  const auto took = bed.time_to_as_before(stopped);
-  report_figure("SIGSTOP to as before", took.count(), "ms");
-  EXPECT_LE(took.count(), 2000 * time_scale());
-  bed.daemon->signal(SIGCONT);
-  const json record = wait_for_end(*bed.daemon, id);
-  EXPECT_EQ(record.value("state", ""), "failed");
-  EXPECT_EQ(record.value("end_reason", ""), "lapsed");
-  bed.expect_as_before();
+  expect_ends_with_a_hang(bed, bed.take());
 }
 
 TEST_P(Load, TheDeadlineEndsIt) {
   LoadBed bed(GetParam());
-  const auto began = steady_clock::now();
-  const std::string id = id_of(bed.daemon->run_scenario(bed.request("3s")));
-  EXPECT_TRUE(eventually([&] { return bed.taken(); }));
-  const auto took = bed.time_to_as_before(began);
-  report_figure("a deadline of 3 s", took.count(), "ms");
-  EXPECT_GE(took.count(), 2900);
-  EXPECT_LE(took.count(), 3300 * time_scale() * by_size(2, 1));
-  EXPECT_EQ(wait_for_end(*bed.daemon, id).value("end_reason", ""), "expired");
-  bed.expect_as_before();
+  expect_ends_in_time(bed, 3, [&] { return bed.taken(); });
 }
 
 TEST_P(Load, TheEmergencyStopEndsIt) {
   LoadBed bed(GetParam());
-  const std::string id = bed.take();
-  const auto pulled = steady_clock::now();
-  EXPECT_EQ(bed.daemon->post("/api/chaos/emergency-stop").status, 200);
-  const auto took = bed.time_to_as_before(pulled);
-  report_figure("emergency stop to as before", took.count(), "ms");
-  EXPECT_LE(took.count(), 200 * time_scale() * by_size(3, 1));
-  EXPECT_EQ(wait_for_end(*bed.daemon, id).value("end_reason", ""), "emergency_stop");
-  EXPECT_EQ(bed.daemon->post("/api/chaos/scenarios", bed.request()).status, 409);
-  bed.expect_as_before();
+  expect_ends_with_the_emergency_stop(bed, bed.take());
 }
 
 TEST_P(Load, BothKilledNothingStaysAndTheNextStartIsClean) {
