@@ -31,6 +31,7 @@ if grep -qw chaos.shell /proc/cmdline; then
 else
   # shellcheck source=disks.sh
   . /opt/guest/disks.sh
-  sh /opt/guest/run-jobs.sh /opt/jobs /opt/results "$(disk results)"
+  which=$(tr ' ' '\n' </proc/cmdline | sed -n 's/^chaos\.jobs=//p')
+  sh /opt/guest/run-jobs.sh "/opt/jobs.$which" /opt/results "$(disk results)"
 fi
 poweroff -f

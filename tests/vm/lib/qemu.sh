@@ -5,6 +5,9 @@
 # Emulation is many times slower than the machine: this bounds a hang, it measures nothing.
 boot_attempts=2
 
+# multi: a thread of the emulator for each CPU of the guest; single: one for all.
+vm_threads=${CHAOS_VM_THREADS:-multi}
+
 # A kernel that panics resets the machine, which ends it; a guest that may be started again tells one from the other.
 vm_reboot=(-no-reboot)
 
@@ -50,7 +53,7 @@ qemu() {
   local limit=$1 initramfs=$2 line=$3 status=0
   shift 3
   need_command qemu-system-x86_64
-  timeout --foreground -k 5 "$limit" qemu-system-x86_64 -machine q35 -accel "tcg,thread=${CHAOS_VM_THREADS:-single}" -cpu max -smp "${CHAOS_VM_CPUS:-2}" \
+  timeout --foreground -k 5 "$limit" qemu-system-x86_64 -machine q35 -accel "tcg,thread=$vm_threads" -cpu max -smp "${CHAOS_VM_CPUS:-2}" \
     -m "${CHAOS_VM_MEMORY:-1536}" -nodefaults -no-user-config -display none -nic none "${vm_reboot[@]}" \
     -kernel "$kernel_image" -initrd "$initramfs" \
     -drive "file=$scratch/results.tar,format=raw,if=none,id=results,cache=unsafe" \
