@@ -42,9 +42,10 @@ clean_up() {
 # One run at a time: emulation takes all of a small machine. What runs that were killed left goes with the next one.
 begin_run() {
   mkdir -p "$work" "$cache"
-  exec 9>"$cache/lock"
-  if ! flock -n 9; then
+  exec 8>"$work/lock" 9>"$cache/lock"
+  if ! flock -n 8 || ! flock -n 9; then
     say 'waiting for another run to end'
+    flock 8
     flock 9
   fi
   rm -rf "$work"/scratch.*
