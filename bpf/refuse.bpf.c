@@ -4,6 +4,7 @@
  * the call being told as the packet that it would send. These hooks may be preempted and go on on another CPU, so every
  * count is an atomic one, in a place that no packet counts in. */
 #include "decide.bpf.h"
+#include "errno.bpf.h"
 #include "gate.bpf.h"
 #include "maps.bpf.h"
 #include "match.bpf.h"
@@ -119,7 +120,7 @@ static __always_inline int judge(struct bpf_sock_addr *ctx, struct call *c)
 	}
 	if (!c->refuse_errno)
 		return CALL_PROCEEDS;
-	bpf_set_retval(-(int)c->refuse_errno);
+	set_return_value(negative_errno(c->refuse_errno));
 	return CALL_REFUSED;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /* System calls failed at the hooks that cgroups have in the network layer: everywhere, for internet sockets and, of
  * options, for all. At the root of the tree, because it is the caller that is meant, and not who made the socket. */
+#include "errno.bpf.h"
 #include "syscall.bpf.h"
 
 #define CALL_PROCEEDS 1
@@ -17,7 +18,7 @@ static __always_inline int judge(enum chaos_syscall_hook hook)
 	error = j.rule->path_form ? 0 : verdict(&j, bpf_get_retval() < 0);
 	if (!error)
 		return CALL_PROCEEDS;
-	bpf_set_retval(-(int)error);
+	set_return_value(negative_errno(error));
 	return CALL_REFUSED;
 }
 

@@ -1,25 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /* System calls failed at the kernel's security hooks, of which only those are loaded that the calls pass. As programs
  * of BPF LSM, or of the functions that call all security modules (fmod_ret/security_*): the arguments are the same. */
+#include "errno.bpf.h"
 #include "syscall.bpf.h"
 #include "syscall_path.bpf.h"
-
-#define LOWEST_ERRNO (-4095)
-
-/* What the verifier believes to be an errno: a long, for of an int it takes the upper half for zero. */
-static __always_inline long returned(__u32 error)
-{
-	long value = -(long)error;
-
-	barrier_var(value);
-	return value < LOWEST_ERRNO || value > 0 ? 0 : value;
-}
 
 static __always_inline long judge(enum chaos_syscall_hook hook)
 {
 	struct judged j = {};
 
-	return is_meant(&j, hook, NO_NUMBER) && !j.rule->path_form ? returned(verdict(&j, false)) : 0;
+	return is_meant(&j, hook, NO_NUMBER) && !j.rule->path_form ? negative_errno(verdict(&j, false)) : 0;
 }
 
 /* The same for calls that are about a file whose name the kernel tells here. */
@@ -31,7 +21,7 @@ static __always_inline long judge_path(enum chaos_syscall_hook hook, struct path
 		return 0;
 	if (j.rule->path_form && !is_meant_path(j.rule, path))
 		return 0;
-	return returned(verdict(&j, false));
+	return negative_errno(verdict(&j, false));
 }
 
 SEC("lsm/file_open")
@@ -64,7 +54,7 @@ long fail_file_permission_plain(unsigned long long *ctx)
 {
 	struct judged j = {};
 
-	return is_meant(&j, CHAOS_HOOK_FILE_PERMISSION, io_uring_request(ctx)) ? returned(verdict(&j, false)) : 0;
+	return is_meant(&j, CHAOS_HOOK_FILE_PERMISSION, io_uring_request(ctx)) ? negative_errno(verdict(&j, false)) : 0;
 }
 
 #define PLAIN_HOOK(name, hook)                                                                                         \

@@ -28,12 +28,21 @@ constexpr unsigned kScrapers = 16;  // connections to /metrics over TCP
 constexpr unsigned kServerHeaderBytes = 16 * 1024;
 constexpr int kProcessing = 102;  // an HTTP status: taken on, not finished
 
+/// Of what the verifier says about a program the end matters, which is why it was refused.
 int log_libbpf(libbpf_print_level level, const char* format, va_list arguments) {
+  constexpr std::size_t kShown = 2000;
   if (level == LIBBPF_DEBUG) return 0;
-  char text[512];
-  vsnprintf(text, sizeof(text), format, arguments);
+  va_list again;
+  va_copy(again, arguments);
+  const int length = vsnprintf(nullptr, 0, format, again);
+  va_end(again);
+  if (length < 0) return 0;
+  std::string text(static_cast<std::size_t>(length) + 1, '\0');
+  vsnprintf(text.data(), text.size(), format, arguments);
+  text.resize(static_cast<std::size_t>(length));
   std::string_view line(text);
   while (line.ends_with('\n')) line.remove_suffix(1);
+  if (line.size() > kShown) line.remove_prefix(line.size() - kShown);
   spdlog::debug("{}", line);
   return 0;
 }
