@@ -25,6 +25,7 @@ std::multiset<int> places_of(unsigned lines) {
   std::latch all_there(static_cast<std::ptrdiff_t>(lines));
   {
     std::vector<std::jthread> threads;
+    threads.reserve(lines);
     for (int& place : found) {
       threads.emplace_back([&] {
         const OwnCpu own;
