@@ -21,8 +21,9 @@ Result<JournaledValue> JournaledValue::open(UndoJournal& journal, const ValuePla
   action.path = place.path;
   action.key = place.key;
   action.written = std::move(value);
-  // Not to wait until memory has been reclaimed, where memory.high knows that (cgroup-v2.rst).
-  UniqueFd fd(::open(place.path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  // Without O_NONBLOCK: with it memory.high of Linux 6.16 and newer takes nothing back (cgroup-v2.rst), and whoever asks
+  // for no more memory would never feel it.
+  UniqueFd fd(::open(place.path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
   struct stat status {};
   if (!fd.valid() || ::fstat(fd.get(), &status) != 0) return failure("open", action.path);
   action.device = status.st_dev;
