@@ -23,9 +23,9 @@ fast_modules=(
   loop ext4 crc32c_generic fuse overlay dm_mod dm_delay dm_flakey
 )
 
-# Tests that patch functions which every process calls all the time. They get a guest whose CPUs take turns on one thread
+# Tests that attach where the kernel patches itself while every process passes there. They get a guest whose CPUs take turns on one thread
 # of the emulator, and all others one with a thread for each CPU, whose time is steadier: see README.md.
-fast_by_turns='^(Syscall|Latency|WatchSyscalls)'
+fast_by_turns='^(Syscall|Latency|Watch)'
 
 # run_fast KERNEL FILTER SHELL: sets verdict to false unless all went well.
 run_fast() {
