@@ -32,6 +32,7 @@ struct MechanismState {
   bool by_return = false;  ///< kSecurity: by fmod_ret
   /// Of kSecurity: a program of BPF LSM for this hook, and not fmod_ret.
   [[nodiscard]] bool takes_lsm(chaos_syscall_hook hook, bool path) const;
+  /// Of kSecurity: its program for this hook can ask for the path.
   [[nodiscard]] bool tells_path(chaos_syscall_hook hook) const;
 };
 

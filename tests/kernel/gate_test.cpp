@@ -3,7 +3,9 @@
 #include <bpf/bpf.h>
 #include <gtest/gtest.h>
 #include <linux/bpf.h>
+#include <time.h>
 
+#include <chrono>
 #include <cstring>
 #include <limits>
 #include <stdexcept>
@@ -16,6 +18,7 @@
 #include "kernel/shared_maps.h"
 #include "support/frames.h"
 #include "support/kernel_test.h"
+#include "support/time_scale.h"
 
 namespace chaos::test {
 namespace {
@@ -102,6 +105,29 @@ TEST_F(Gate, LeaseAndDeadlineEachEndIt) {
   EXPECT_EQ(static_cast<int>(run(frame)), -1);
   EXPECT_EQ(counters().spared_expired, 2U);
   EXPECT_EQ(counters().injected, 1U);
+}
+
+TEST_F(Gate, ADeadlineIsKeptToATick) {
+  using std::chrono::milliseconds;
+  const auto boot_time = [] {
+    timespec now{};
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
+  };
+  constexpr milliseconds kTick{10};  // of 100 Hz, the longest that there is
+  const Frame frame = udp_frame({}, 1000, 2000);
+  for (int round = 0; round < 10; ++round) {
+    chaos_fault ending = fault(kAlways);
+    const auto deadline = boot_time() + milliseconds(30);
+    ending.deadline_boot_ns = static_cast<std::uint64_t>(std::chrono::nanoseconds(deadline).count());
+    activate(ending);
+    ASSERT_EQ(run(frame), kTaken);
+    // Packets all the time, so that each tick has had its first.
+    for (auto before = boot_time(); run(frame) == kTaken; before = boot_time()) {
+      ASSERT_LE(before, deadline + kTick * time_scale()) << "round " << round;
+    }
+    EXPECT_GE(boot_time(), deadline) << "round " << round;
+  }
 }
 
 TEST_F(Gate, ABudgetIsExactWhenCpusMeet) {

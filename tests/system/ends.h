@@ -1,5 +1,5 @@
 // How a fault that another process carries out has to end, whatever it is: with chaosd killed, hung, out of time or
-// told to stop. A bed has a daemon, request(), time_to_as_before() and expect_as_before().
+// told to stop. A bed has a daemon, request(), time_to_as_before(), expect_as_before() and wait_for_guardian().
 #pragma once
 
 #include <gtest/gtest.h>
@@ -65,7 +65,7 @@ void expect_ends_in_time(Bed& bed, int length_s, const std::function<bool()>& ac
   report_figure("a deadline of " + std::to_string(length_s) + " s", took.count(), "ms");
   const double length_ms = 1000.0 * length_s;
   EXPECT_GE(took.count(), length_ms - 100);
-  EXPECT_LE(took.count(), (length_ms * 1.1 + 100) * time_scale() * by_size(2, 1));
+  EXPECT_LE(took.count(), (length_ms * 1.05 + 150) * time_scale() * by_size(2, 1));
   EXPECT_EQ(wait_for_end(*bed.daemon, id).value("end_reason", ""), "expired");
   bed.expect_as_before();
 }

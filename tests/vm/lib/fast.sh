@@ -23,9 +23,9 @@ fast_modules=(
   loop ext4 crc32c_generic fuse overlay dm_mod dm_delay dm_flakey
 )
 
-# Tests that attach where the kernel patches itself while every process passes there. They get a guest whose CPUs take turns on one thread
-# of the emulator, and all others one with a thread for each CPU, whose time is steadier: see README.md.
-fast_by_turns='^(Syscall|Latency|Watch)'
+# Tests that attach where the kernel patches itself while every process passes there. They get a guest whose CPUs take
+# turns on one thread of the emulator, and all others one with a thread for each CPU, whose time is steadier: see README.md.
+fast_by_turns='^(.*/)?(Syscall|Latency|Watch)'
 
 # run_fast KERNEL FILTER SHELL: sets verdict to false unless all went well.
 run_fast() {
@@ -45,7 +45,9 @@ run_fast() {
   for threads in multi single; do
     [[ -s $results/jobs.$threads ]] || continue
     vm_threads=${CHAOS_VM_THREADS:-$threads}
-    vm_run "$fast_limit_s" "$scratch/initramfs" "$results/console-$threads.log" "$results/part" "chaos.jobs=$threads" || verdict=false
+    vm_run "$fast_limit_s" "$scratch/initramfs" "$results/console-$threads.log" "$results/part" "chaos.jobs=$threads" ||
+      verdict=false
+    if [[ -e $results/part/dmesg ]]; then mv "$results/part/dmesg" "$results/part/dmesg-$threads"; fi
     cp -r "$results/part/." "$results/guest/"
     rm -r "$results/part"
   done
