@@ -329,7 +329,9 @@ void Daemon::survey_residue(Backend::JsonReply reply) {
       return own;
     };
     const PacketEngine::Objects before = own_objects();
+    scope.own_links = before.links;
     scope.own_programs = before.programs;
+    scope.own_maps = before.maps;
     auto found = find_residue(scope);
     PacketEngine::Objects own = own_objects();
     own.links.insert(before.links.begin(), before.links.end());

@@ -66,8 +66,9 @@ struct ResidueScope {
 };
 
 /// Sorted by class (in the order above), then by discovery. Empty means: looked everywhere, nothing is left. An object
-/// that goes away meanwhile is no residue; one that cannot be read is `unchecked` and hides nothing else. Error:
-/// kInvalid if the instance name is none.
+/// that goes away meanwhile is no residue (BPF objects get up to 1 s for that, for the kernel frees them after RCU's
+/// grace periods); one that cannot be read is `unchecked` and hides nothing else. Error: kInvalid if the instance name
+/// is none.
 [[nodiscard]] Result<std::vector<ResidueItem>> find_residue(const ResidueScope& scope);
 
 }  // namespace chaos

@@ -4,6 +4,7 @@
 #include <linux/magic.h>
 #include <sys/vfs.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <chrono>
@@ -21,6 +22,12 @@ namespace {
 
 constexpr std::size_t kMaxUsedMaps = 64;  // MAX_USED_MAPS of include/linux/filter.h
 constexpr int kSettleTries = 100;
+
+// The kernel takes away what its last holder has let go of in steps, each after a grace period of RCU: the link, then
+// its program, then the maps that the program used. On an idle host that takes some 50 ms, on a busy one a few times
+// that.
+constexpr std::chrono::milliseconds kGoingAway{1000};
+constexpr std::chrono::milliseconds kLookAgain{5};
 
 // A link that somebody is just making has an id but gives EAGAIN until it is attached (bpf_link_by_id in
 // kernel/bpf/syscall.c); on a tcx hook that takes 14 to 22 ms.
@@ -58,6 +65,34 @@ Status read_info(int fd, Info& info) {
   __u32 size = sizeof info;
   if (bpf_obj_get_info_by_fd(fd, &info, &size) != 0) return fail_errno("info");
   return {};
+}
+
+bool is_gone(const ResidueItem& item) {
+  std::uint32_t id = 0;
+  std::from_chars(item.id.data(), item.id.data() + item.id.size(), id);
+  UniqueFd fd;
+  if (item.cls == kLink) {
+    fd = open_object(bpf_link_get_fd_by_id, id);
+  } else if (item.cls == kProgram) {
+    fd = open_object(bpf_prog_get_fd_by_id, id);
+  } else if (item.cls == kMap) {
+    fd = open_object(bpf_map_get_fd_by_id, id);
+  } else {
+    return false;
+  }
+  return !fd.valid() && errno == ENOENT;
+}
+
+// What nobody holds any more goes away by itself, and is no residue; what stays has a holder.
+void leave_out_what_goes_away(Items& items) {
+  const auto is_object = [](const ResidueItem& item) {
+    return item.cls == kLink || item.cls == kProgram || item.cls == kMap;
+  };
+  const auto give_up = std::chrono::steady_clock::now() + kGoingAway;
+  while (std::ranges::any_of(items, is_object) && std::chrono::steady_clock::now() < give_up) {
+    std::this_thread::sleep_for(kLookAgain);
+    std::erase_if(items, is_gone);
+  }
 }
 
 std::string describe_link(const bpf_uapi::LinkInfo& info, std::string_view program) {
@@ -182,6 +217,7 @@ void find_bpf_objects(const ResidueScope& scope, TaggedBpf& tagged, Items& items
   find_maps(scope, tagged, items);
   find_programs(scope, tagged, items);
   find_links(scope, tagged, items);
+  leave_out_what_goes_away(items);
 }
 
 void find_pins(const ResidueScope& scope, const TaggedBpf& tagged, Items& items) {

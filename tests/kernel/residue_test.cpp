@@ -242,6 +242,32 @@ TEST_F(ResidueKernelTest, LinkOutlivesItsDeviceAndIsStillFound) {
   }
 }
 
+// The maps of a program outlive its last holder by some grace periods of RCU: who asks right after the end of a daemon
+// sees them there. That is the kernel's business and no residue; a map that has a holder is.
+TEST_F(ResidueKernelTest, WhatTheKernelIsTakingAwayIsNoResidue) {
+  const std::string instance = name('h');
+  const UniqueFd held = must(test::plant_map(bpf_name_prefix(instance) + "k"));
+  bool seen_going = false;
+  for (int round = 0; round < 5; ++round) {
+    UniqueFd map = must(test::plant_map(bpf_name_prefix(instance) + "m"));
+    UniqueFd program = must(test::plant_program(bpf_name_prefix(instance) + "p", map.get()));
+    const std::uint32_t id = test::map_id(map);
+    must(test::run(fmt::format("ip link add va{} type veth peer name vb{}", round, round)));
+    {
+      const test::PlantedLink link =
+          must(test::plant_link(program.get(), bpf_name_prefix(instance) + "l", fmt::format("va{}", round).c_str()));
+      map = UniqueFd();
+      program = UniqueFd();
+    }
+    seen_going |= UniqueFd(bpf_map_get_fd_by_id(id)).valid();
+    const auto items = find(scope(instance));
+    ASSERT_THAT(classes(items), ElementsAre("map")) << "round " << round;
+    EXPECT_THAT(ids(items, residue::kMap), ElementsAre(std::to_string(test::map_id(held))));
+    must(test::run(fmt::format("ip link del va{}", round)));
+  }
+  EXPECT_TRUE(seen_going) << "no map was still there after its last holder: this test shows nothing";
+}
+
 TEST_F(ResidueKernelTest, SearchLeavesNoFilesOpenAndTheCallerWhereItWas) {
   const auto before = std::filesystem::read_symlink("/proc/thread-self/ns/net");
   EXPECT_THAT(find(scope(name('g'))), IsEmpty());
