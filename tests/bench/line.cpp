@@ -2,9 +2,13 @@
 // timer, what one TCP flow and a stream of small packets keep, and what traffic beside them that does not match loses.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
+#include <functional>
+#include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "bench/harness.h"
@@ -25,6 +29,7 @@ using test::Daemon;
 using test::VethPair;
 
 constexpr microseconds kDelays[]{microseconds(200), microseconds(1000), microseconds(10'000), microseconds(100'000)};
+const std::vector<std::string> kParts{"lateness", "tcp", "small", "bystander"};
 constexpr double kLateP50 = 60;
 constexpr double kLateP99 = 300;
 
@@ -53,12 +58,18 @@ class Bench {
     }
   }
 
-  Report run() {
-    lateness(false);
-    lateness(true);
-    tcp();
-    small_packets();
-    bystander();
+  Report run(const std::vector<std::string>& parts) {
+    const std::map<std::string_view, std::function<void()>> all{{"lateness",
+                                                                 [this] {
+                                                                   lateness(false);
+                                                                   lateness(true);
+                                                                 }},
+                                                                {"tcp", [this] { tcp(); }},
+                                                                {"small", [this] { small_packets(); }},
+                                                                {"bystander", [this] { bystander(); }}};
+    for (const std::string_view part : kParts) {
+      if (std::ranges::find(parts, part) != parts.end()) all.at(part)();
+    }
     progress("");
     return report_;
   }
@@ -182,32 +193,40 @@ class Bench {
     report_.tables.push_back(std::move(table));
   }
 
-  /// By the sender's CPU time: the turns of others do not count, and much else takes turns here.
+  /// Packets that do not match, with a rule and without. Small datagrams by the sender's CPU time: the turns of others
+  /// do not count, and much else takes turns here. A TCP flow by what it passes.
   void bystander() {
     constexpr unsigned kTurns = 8;  // of each measurement: short ones, side by side
-    std::vector<double> ratios;
-    std::vector<double> controls;
-    for (unsigned round = 0; round < options_.rounds * kTurns; ++round) {
-      progress(fmt::format("bystander, round {}", round + 1));
-      check_interrupted();
-      std::array<double, 3> rates{};  // without, with, without again
-      for (const std::size_t which : round_order(rates.size(), round)) {
-        std::string id;
-        if (which == 1) id = test::id_of(daemon_.run_scenario(latency(net_, microseconds(1000), kProbePort)));
-        const Flood flood = run_flood(net_, kProbePort + 1, options_.seconds / kTurns);
-        rates.at(which) = static_cast<double>(flood.sent) / flood.cpu_seconds;
-        if (which == 1) (void)daemon_.stop_scenario(id);
-      }
-      ratios.push_back(rates[1] / rates[0]);
-      controls.push_back(rates[2] / rates[0]);
-    }
-    Table table("bystander", "UDP packets beside it that do not match, per second of the sender's CPU time",
+    const double seconds = options_.seconds / kTurns;
+    Table table("bystander", "traffic beside it that does not match",
                 {{"what", "what"}, {"ratio", "of undisturbed", 3}, {"p10", "p10", 3}, {"p90", "p90", 3}});
-    const Summary ratio = summarize(ratios);
-    const Summary control = summarize(controls);
-    table.add({"beside a delayed flow's rule", ratio.median, ratio.p10, ratio.p90});
-    table.add({"control: undisturbed again", control.median, control.p10, control.p90});
-    report_.targets.push_back({"bystander with / without", ratio.median, 0.97, 10, "x"});
+    const auto compare = [&](const std::string& what, const std::function<double()>& rate) {
+      std::vector<double> ratios;
+      std::vector<double> controls;
+      for (unsigned round = 0; round < options_.rounds * kTurns; ++round) {
+        progress(fmt::format("bystander, {}, round {}", what, round + 1));
+        check_interrupted();
+        std::array<double, 3> rates{};  // without, with, without again
+        for (const std::size_t which : round_order(rates.size(), round)) {
+          std::string id;
+          if (which == 1) id = test::id_of(daemon_.run_scenario(latency(net_, microseconds(1000), kProbePort)));
+          rates.at(which) = rate();
+          if (which == 1) (void)daemon_.stop_scenario(id);
+        }
+        ratios.push_back(rates[1] / rates[0]);
+        controls.push_back(rates[2] / rates[0]);
+      }
+      const Summary ratio = summarize(ratios);
+      const Summary control = summarize(controls);
+      table.add({what, ratio.median, ratio.p10, ratio.p90});
+      table.add({"  control: undisturbed again", control.median, control.p10, control.p90});
+      report_.targets.push_back({"bystander, " + what, ratio.median, 0.97, 10, "x"});
+    };
+    compare("UDP, 64 bytes, a second of the sender's CPU", [&] {
+      const Flood flood = run_flood(net_, kProbePort + 1, seconds);
+      return static_cast<double>(flood.sent) / flood.cpu_seconds;
+    });
+    compare("one TCP flow", [&] { return transfer(net_.left, net_.right, "cubic", seconds).mbit_per_second; });
     report_.tables.push_back(std::move(table));
   }
 
@@ -222,7 +241,12 @@ class Bench {
 
 int main(int argc, char** argv) {
   using namespace chaos::bench;
+  std::vector<std::string> parts = kParts;
   return run_benchmark(
       argc, argv, "The delay line: lateness beside a bare timer, TCP and small packets, traffic beside it.",
-      {.rounds = 10, .seconds = 2}, [](CLI::App&) {}, [](const Options& options) { return Bench(options).run(); });
+      {.rounds = 10, .seconds = 2},
+      [&](CLI::App& app) {
+        app.add_option("--only", parts, "these parts, by commas")->delimiter(',')->check(CLI::IsMember(kParts));
+      },
+      [&](const Options& options) { return Bench(options).run(parts); });
 }
