@@ -7,7 +7,9 @@
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 
+#include <chrono>
 #include <csignal>
+#include <utility>
 
 #include "api/problem.h"
 #include "api/schema.h"
@@ -24,7 +26,8 @@ namespace chaos {
 namespace {
 
 constexpr int kNice = -15;
-constexpr unsigned kScrapers = 16;  // connections to /metrics over TCP
+constexpr std::chrono::seconds kGuardianWait{2};  // before READY; it takes some ms
+constexpr unsigned kScrapers = 16;                // connections to /metrics over TCP
 constexpr unsigned kServerHeaderBytes = 16 * 1024;
 constexpr int kProcessing = 102;  // an HTTP status: taken on, not finished
 
@@ -186,7 +189,10 @@ Status Daemon::open_journal() {
   heartbeat_.emplace(std::move(*heartbeat));
   auto guardian = GuardianKeeper::start(*loop_, *heartbeat_, *journal_, {options_.runtime_dir, options_.instance},
                                         [this](pid_t pid) {
-                                          if (pid > 0) return spdlog::info("guarded by pid {}", pid);
+                                          if (pid > 0) {
+                                            spdlog::info("guarded by pid {}", pid);
+                                            return tell_ready();
+                                          }
                                           if (events_) events_->publish("guardian", nlohmann::json{{"alive", false}});
                                         });
   if (!guardian) return std::unexpected(guardian.error());
@@ -341,13 +347,24 @@ Result<std::unique_ptr<HttpServer>> Daemon::serve_metrics(const std::string& add
 }
 
 Result<int> Daemon::run() {
+  // Ready is who can do all that it offers: journaled faults only start while there is a guardian.
+  auto unguarded = loop_->add_timer(kGuardianWait, [this] {
+    if (told_ready_) return;
+    spdlog::warn("there is no guardian yet: faults that need the undo journal are refused until there is one");
+    tell_ready();
+  });
+  if (!unguarded) return std::unexpected(unguarded.error());
+  if (Status status = loop_->run(); !status) return std::unexpected(status.error());
+  spdlog::info("chaosd has ended; nothing of it is left in the kernel");
+  return loop_->exit_code();
+}
+
+void Daemon::tell_ready() {
+  if (std::exchange(told_ready_, true)) return;
   sd_notify(0, "READY=1");
   set_status();
   spdlog::info("chaosd {} is ready: instance {}, socket {}", kVersion, options_.instance,
                options_.operate_socket().string());
-  if (Status status = loop_->run(); !status) return std::unexpected(status.error());
-  spdlog::info("chaosd has ended; nothing of it is left in the kernel");
-  return loop_->exit_code();
 }
 
 void Daemon::stop(std::string_view why) {

@@ -82,6 +82,8 @@ class Daemon {
   void write_ahead(const Scenario& scenario, std::move_only_function<void(Status)> done);
   void reload(Backend::JsonReply reply);
   Status apply(ConfigReport report);
+  /// Tells the service manager, once.
+  void tell_ready();
   void set_status() const;
   void stop(std::string_view why);
   [[nodiscard]] nlohmann::json health() const;
@@ -101,6 +103,7 @@ class Daemon {
   std::optional<Place> place_;
   std::unique_ptr<EventLoop> loop_;
   std::vector<EventLoop::SourcePtr> signals_;
+  bool told_ready_ = false;
   std::optional<Latch> latch_;
   std::unique_ptr<StopFile> stop_file_;
   std::unique_ptr<Recorder> recorder_;

@@ -127,6 +127,11 @@ void describe(Plan& plan, bool classic_tc) {
   summary.mechanism = !by_packets ? plan.mechanism : mechanism_of(plan, classic_tc);
   summary.parameters = plan.parameters;
   summary.notes = plan.reach.notes;
+  if (journaled) {
+    summary.notes.emplace_back(
+        "a device without a clsact gets one: at that moment, and again at the end, the kernel drops what the device is "
+        "about to send, for a few milliseconds and uncounted");
+  }
   for (const PlannedNetwork& network : plan.reach.networks) {
     for (const PlannedInterface& planned : network.interfaces) {
       summary.interfaces.push_back(fmt::format("{} (ifindex {}) in network namespace {}, {}", planned.interface.name,

@@ -120,8 +120,9 @@ TEST_F(DelayLine, ALinkOfSomeRate) {
     const auto packets = static_cast<std::uint64_t>(link.bits / frame_bits * (full_size() ? 10 : 1));
     const std::string id = begin("bandwidth_limit", {{"rate", link.rate}, {"queue", "128MiB"}, {"burst", "0"}},
                                  "egress", {{"protocol", "udp"}});
-    // Somewhat faster than the link, so that it is never idle.
-    const std::chrono::microseconds pace(static_cast<std::int64_t>(frame_bits / link.bits * 1e6 * 0.8));
+    // Somewhat faster than the link, so that it is never idle; not more than the queue has room for.
+    const double share = link.bits < 1e9 ? 0.8 : 0.95;
+    const std::chrono::nanoseconds pace(static_cast<std::int64_t>(frame_bits / link.bits * 1e9 * share));
     const auto flow = run_ordered(*net_, {OrderedSpec{.packets = packets, .size = payload, .pace = pace}}).front();
     const json ended = daemon_->stop_scenario(id);
     EXPECT_EQ(flow.received, flow.sent) << link.rate;

@@ -15,7 +15,7 @@ struct OrderedSpec {
   std::uint16_t port = 6000;
   std::uint64_t packets = 10'000;
   std::size_t size = 64;
-  std::chrono::microseconds pace{20};  ///< between two datagrams
+  std::chrono::nanoseconds pace = std::chrono::microseconds(20);  ///< between two datagrams
   /// Without an arrival for this long after the last sending, the rest is taken for lost.
   std::chrono::milliseconds patience{1500};
 };

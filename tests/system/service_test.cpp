@@ -80,6 +80,7 @@ TEST(Service, TellsItsManagerHowItIs) {
   setup.wrapper = {"env", "NOTIFY_SOCKET=" + manager.path().string(), "WATCHDOG_USEC=1000000"};
   Daemon daemon(setup);
   EXPECT_TRUE(manager.hears("READY=1")) << manager.heard();
+  EXPECT_TRUE(daemon.get("/health").body.value("guardian_pid", nlohmann::json()).is_number()) << "ready is guarded";
   EXPECT_TRUE(manager.hears("STATUS=0 scenarios active")) << manager.heard();
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(manager.hears("WATCHDOG=1", seconds(3))) << manager.heard();
 
