@@ -33,7 +33,11 @@ run_fast() {
   rm -rf "$results"
   mkdir -p "$results"
   # Benchmarks attach programs to calls that go on all the time: see README.md about code that a second CPU runs.
-  if [[ $label == measure ]]; then CHAOS_VM_CPUS=1; fi
+  if [[ $label == measure ]]; then
+    CHAOS_VM_CPUS=1
+    CHAOS_VM_THREADS=single
+    vm_clock=(-icount shift=1)
+  fi
   fast_jobs "$filter" "$results"
   fast_initramfs "$results"
   say "fast, kernel $kernel: $kernel_release, $(wc -l <"$results/jobs") tests"
