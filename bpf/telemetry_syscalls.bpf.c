@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /* Watches the system calls of a target while somebody asks: how many, how they end, how long they take. Changes
- * nothing. Every call of every process on the host passes here meanwhile, so whose it is comes first. */
+ * nothing. Every call of every process on the host passes here meanwhile, so whose it is comes first.
+ *
+ * A kernel that preempts its tracepoints leaves a program out while a task that was put aside inside it waits on the same
+ * CPU. There each program has a relief, which does the work if it was not done: the start of the call, which lies with
+ * the task, tells. Both count in the same place, one of them in the middle of the other: atomically. */
 #include "failing_calls.bpf.h"
 #include "histogram.bpf.h"
 #include "telemetry.bpf.h"
@@ -83,8 +87,7 @@ static __always_inline bool is_caller_meant(struct task_struct *task)
 	return false;
 }
 
-SEC("tp_btf/sys_enter")
-int watch_call(__u64 *ctx)
+static __always_inline int begin_call(__u64 *ctx, bool relief)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct chaos_call_start *start;
@@ -93,13 +96,30 @@ int watch_call(__u64 *ctx)
 	if (!is_caller_meant(task))
 		return 0;
 	start = bpf_task_storage_get(&call_starts, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!start)
+	if (!start || (relief && start->started_ns))
 		return 0;
 	if (task->thread_info.status & ENTRY_COMPAT || number & X32_BIT || number > CHAOS_OTHER_SYSCALLS)
 		number = CHAOS_OTHER_SYSCALLS;
 	start->number = (__u32)number;
 	start->started_ns = bpf_ktime_get_ns();
 	return 0;
+}
+
+SEC("tp_btf/sys_enter")
+int watch_call(__u64 *ctx)
+{
+	return begin_call(ctx, false);
+}
+
+SEC("tp_btf/sys_enter")
+int relieve_call(__u64 *ctx)
+{
+	return begin_call(ctx, true);
+}
+
+static __always_inline void add(__u64 *counter, __u64 value)
+{
+	__sync_fetch_and_add(counter, value);
 }
 
 static __always_inline struct chaos_call_counts *counts_of(__u32 number)
@@ -139,23 +159,22 @@ static __always_inline void count_error(struct chaos_call_counts *counts, struct
 	__u64 *count = bpf_map_lookup_elem(&call_errors, &key);
 	__u64 one = 1;
 
-	counts->errors++;
+	add(&counts->errors, 1);
 	if (injected)
-		counts->injected++;
+		add(&counts->injected, 1);
 	if (count) {
-		(*count)++;
+		add(count, 1);
 		return;
 	}
 	/* Another CPU may have made the entry meanwhile: with a 0 for this one. */
 	if (bpf_map_update_elem(&call_errors, &key, &one, BPF_NOEXIST)) {
 		count = bpf_map_lookup_elem(&call_errors, &key);
 		if (count)
-			(*count)++;
+			add(count, 1);
 	}
 }
 
-SEC("tp_btf/sys_exit")
-int watch_return(__u64 *ctx)
+static __always_inline int end_call(__u64 *ctx)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct chaos_call_start *start = bpf_task_storage_get(&call_starts, task, NULL, 0);
@@ -172,15 +191,27 @@ int watch_return(__u64 *ctx)
 	counts = counts_of(start->number);
 	if (!counts)
 		return 0;
-	counts->calls++;
-	counts->sum_ns += took_ns;
+	add(&counts->calls, 1);
+	add(&counts->sum_ns, took_ns);
 	bucket = bucket_of(took_ns);
 	if (bucket >= CHAOS_LATENCY_BUCKETS)
 		bucket = CHAOS_LATENCY_BUCKETS - 1;
-	counts->latency[bucket]++;
+	add(&counts->latency[bucket], 1);
 	if (result < 0 && result >= -MOST_ERRNO)
 		count_error(counts, task, start->number, (__u32)-result);
 	return 0;
+}
+
+SEC("tp_btf/sys_exit")
+int watch_return(__u64 *ctx)
+{
+	return end_call(ctx);
+}
+
+SEC("tp_btf/sys_exit")
+int relieve_return(__u64 *ctx)
+{
+	return end_call(ctx);
 }
 
 SEC("tp_btf/sched_process_fork")

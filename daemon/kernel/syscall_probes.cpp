@@ -2,13 +2,17 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <sys/utsname.h>
 #include <telemetry_syscalls.skel.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <charconv>
 #include <cstring>
 #include <string_view>
+#include <system_error>
+#include <utility>
 
 #include "kernel/batch_read.h"
 #include "kernel/bpf_compat.h"
@@ -56,12 +60,27 @@ constexpr Name kNames[] = {
 
 }  // namespace
 
+bool may_preempt_syscall_tracepoints() {
+  // 6.13: "tracing: Allow system call tracepoints to handle page faults".
+  constexpr std::pair kFirst{6, 13};
+  utsname name{};
+  if (::uname(&name) != 0 || !std::string_view(name.version).contains("PREEMPT")) return false;
+  int major = 0;
+  int minor = 0;
+  const std::string_view release(name.release);
+  const auto parsed = std::from_chars(release.data(), release.data() + release.size(), major);
+  if (parsed.ec != std::errc{} || parsed.ptr == release.data() + release.size()) return false;
+  std::from_chars(parsed.ptr + 1, release.data() + release.size(), minor);
+  return std::pair{major, minor} >= kFirst;
+}
+
 struct SyscallProbes::Impl {
   std::unique_ptr<telemetry_syscalls_bpf, SkeletonDeleter> skeleton;
   WatchScope scope;
   std::map<std::string_view, UniqueFd> maps;
   std::vector<UniqueFd> links;
   bool by_process = false;
+  bool relieved = false;  // each program has its relief
   std::size_t cpus = 0;
   std::uint32_t* watch_calls = nullptr;  // once it is counted there
 
@@ -93,6 +112,8 @@ struct SyscallProbes::Impl {
     skeleton->rodata->follows_processes = by_process;
     bpf_program__set_autoload(skeleton->progs.watch_fork, by_process);
     bpf_program__set_autoload(skeleton->progs.watch_end, by_process);
+    bpf_program__set_autoload(skeleton->progs.relieve_call, relieved);
+    bpf_program__set_autoload(skeleton->progs.relieve_return, relieved);
     Status status = use_map(*skeleton->obj, "telemetry_scope", scope.fd());
     if (status && failing_calls >= 0) status = use_map(*skeleton->obj, "failing_calls", failing_calls);
     for (const auto& [name, map] : maps) {
@@ -140,6 +161,7 @@ SyscallProbes::~SyscallProbes() = default;
 Result<SyscallProbes> SyscallProbes::attach(const ProbeIdentity& identity, const Whose& whose) {
   auto impl = std::make_unique<Impl>();
   impl->by_process = whose.cgroups.empty();
+  impl->relieved = may_preempt_syscall_tracepoints();
   Status status = impl->make_maps(identity.tag);
   if (status) status = impl->load(identity.failing_calls);
   if (status && identity.watch_calls != nullptr) {
@@ -154,7 +176,9 @@ Result<SyscallProbes> SyscallProbes::attach(const ProbeIdentity& identity, const
   SyscallProbes probes(std::move(impl));
   if (status) status = probes.follow(whose);
   if (status) status = probes.impl_->attach(programs.watch_return);
+  if (status && probes.impl_->relieved) status = probes.impl_->attach(programs.relieve_return);
   if (status) status = probes.impl_->attach(programs.watch_call);
+  if (status && probes.impl_->relieved) status = probes.impl_->attach(programs.relieve_call);
   if (!status) return std::unexpected(status.error());
   return probes;
 }
@@ -182,7 +206,16 @@ Result<SyscallCounts> SyscallProbes::read() const {
   return counts;
 }
 
-std::uint64_t SyscallProbes::missed() const { return missed_runs(*impl_->skeleton->obj); }
+std::uint64_t SyscallProbes::missed() const {
+  const auto& programs = impl_->skeleton->progs;
+  if (!impl_->relieved) return missed_runs(*impl_->skeleton->obj);
+  // What both have missed is not more than either has.
+  const auto of_both = [](const bpf_program* program, const bpf_program* relief) {
+    return std::min(missed_runs(*program), missed_runs(*relief));
+  };
+  return of_both(programs.watch_call, programs.relieve_call) + of_both(programs.watch_return, programs.relieve_return) +
+         missed_runs(*programs.watch_fork) + missed_runs(*programs.watch_end);
+}
 
 std::vector<std::uint32_t> SyscallProbes::map_ids() const {
   std::vector<std::uint32_t> ids{bpf_map_id(impl_->scope.fd())};

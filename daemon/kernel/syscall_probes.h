@@ -28,6 +28,10 @@ struct SyscallCounts {
   std::map<std::pair<std::uint32_t, int>, Error> errors;  ///< by number of the call and errno
 };
 
+/// Whether this kernel may put a task aside inside a program at a tracepoint of system calls, and then leaves the
+/// program out for the others on that CPU: what uname(2) says. Seen on 7.3; 6.12 never does. Any thread.
+[[nodiscard]] bool may_preempt_syscall_tracepoints();
+
 class SyscallProbes {
  public:
   /// Whose calls: of these cgroups and below, or of these processes and what they have forked and fork later.
@@ -46,7 +50,7 @@ class SyscallProbes {
   Status follow(const Whose& whose);
   /// Of all CPUs since it was attached. Error: kInternal.
   [[nodiscard]] Result<SyscallCounts> read() const;
-  /// Events that the kernel did not tell: it runs no program within itself.
+  /// Events that the kernel did not tell, at most: it runs no program where the same one is at work on that CPU.
   [[nodiscard]] std::uint64_t missed() const;
 
   // Kernel ids, for residue.

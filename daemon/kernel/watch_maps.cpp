@@ -43,14 +43,18 @@ Result<UniqueFd> attach_watch(const bpf_program& program) {
   return std::unexpected(std::move(error));
 }
 
+std::uint64_t missed_runs(const bpf_program& program) {
+  bpf_prog_info info{};
+  __u32 size = sizeof info;
+  const int fd = bpf_program__fd(&program);
+  return fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &size) == 0 ? info.recursion_misses : 0;
+}
+
 std::uint64_t missed_runs(const bpf_object& object) {
   std::uint64_t missed = 0;
   const bpf_program* program = nullptr;
   while ((program = bpf_object__next_program(&object, const_cast<bpf_program*>(program))) != nullptr) {
-    bpf_prog_info info{};
-    __u32 size = sizeof info;
-    const int fd = bpf_program__fd(program);
-    if (fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &size) == 0) missed += info.recursion_misses;
+    missed += missed_runs(*program);
   }
   return missed;
 }

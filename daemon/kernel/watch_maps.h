@@ -28,6 +28,8 @@ Status use_map(bpf_object& object, const char* name, int fd);
 /// At its tracepoint. Error: kUnsupported with the errno.
 [[nodiscard]] Result<UniqueFd> attach_watch(const bpf_program& program);
 /// Runs that the kernel left out because the program was at work on that CPU.
+[[nodiscard]] std::uint64_t missed_runs(const bpf_program& program);
+/// Of all its programs.
 [[nodiscard]] std::uint64_t missed_runs(const bpf_object& object);
 [[nodiscard]] std::vector<std::uint32_t> loaded_program_ids(const bpf_object& object);
 

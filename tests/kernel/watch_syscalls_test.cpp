@@ -5,6 +5,7 @@
 #include <chrono>
 #include <thread>
 
+#include "kernel/syscall_probes.h"
 #include "support/child.h"
 #include "support/outside.h"
 #include "syscall_bed.h"
@@ -13,6 +14,13 @@ namespace chaos::test {
 namespace {
 
 using nlohmann::json;
+
+/// As many as were made; or, on a kernel that leaves programs out, as many less as it says.
+void expect_all(const json& found, int made, const json& report) {
+  const int missed = report.at("missed").get<int>();
+  EXPECT_LE(found.get<int>(), made) << report;
+  EXPECT_GE(found.get<int>() + missed, made) << report;
+}
 
 class WatchSyscalls : public SyscallFailure {
  protected:
@@ -46,12 +54,16 @@ TEST_F(WatchSyscalls, CallsAndErrorsAreExactAndInjectedOnesAreToldApart) {
   const json report = look(target);
   const json sockets = call_of(report, "socket");
   EXPECT_GE(sockets.at("calls"), kCalls);
-  EXPECT_EQ(sockets.at("errors"), (json{{"natural", 0}, {"injected", kInjected}})) << sockets;
-  EXPECT_EQ(sockets.at("errnos"), (json{{{"errno", kErrorName}, {"natural", 0}, {"injected", kInjected}}}));
+  if (!may_preempt_syscall_tracepoints()) {
+    EXPECT_EQ(report.at("missed"), 0);
+  }
+  const json failed = sockets.at("errors").at("injected");
+  expect_all(failed, kInjected, report);
+  EXPECT_EQ(sockets.at("errors").at("natural"), 0) << sockets;
+  EXPECT_EQ(sockets.at("errnos"), (json{{{"errno", kErrorName}, {"natural", 0}, {"injected", failed}}}));
   const json receives = call_of(report, "recvfrom");
-  EXPECT_EQ(receives.at("calls"), kCalls);
-  EXPECT_EQ(receives.at("errnos"), (json{{{"errno", "EAGAIN"}, {"natural", kCalls}, {"injected", 0}}}));
-  EXPECT_EQ(report.at("missed"), 0);
+  expect_all(receives.at("calls"), kCalls, report);
+  EXPECT_EQ(receives.at("errnos"), (json{{{"errno", "EAGAIN"}, {"natural", receives.at("calls")}, {"injected", 0}}}));
   std::uint64_t samples = 0;
   for (const json& bucket : sockets.at("latency").at("buckets")) samples += bucket.at("count").get<std::uint64_t>();
   EXPECT_EQ(samples, sockets.at("calls"));
@@ -61,13 +73,15 @@ TEST_F(WatchSyscalls, CallsAndErrorsAreExactAndInjectedOnesAreToldApart) {
     labels["scope"] = report.at("scope");
     return series_value(*daemon_, name, labels);
   };
-  EXPECT_TRUE(eventually([&] { return series("chaosd_syscalls_total", {{"syscall", "recvfrom"}}) == kCalls; }));
+  EXPECT_TRUE(eventually([&] {
+    return series("chaosd_syscalls_total", {{"syscall", "recvfrom"}}) == receives.at("calls");
+  }));
   EXPECT_EQ(
       series("chaosd_syscall_errors_total", {{"syscall", "recvfrom"}, {"errno", "EAGAIN"}, {"origin", "natural"}}),
-      kCalls);
+      receives.at("calls").get<int>());
   EXPECT_EQ(
       series("chaosd_syscall_errors_total", {{"syscall", "socket"}, {"errno", kErrorName}, {"origin", "injected"}}),
-      kInjected);
+      failed.get<int>());
   const double seconds = series("chaosd_syscall_seconds_total", {{"syscall", "recvfrom"}});
   EXPECT_GT(seconds, 0);
   EXPECT_LT(seconds, std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());
@@ -89,10 +103,16 @@ TEST_F(WatchSyscalls, ErrorsOfTheSameCallWithTheSameErrnoAreToldApart) {
   EXPECT_GT(natural, 0);
   EXPECT_EQ(seen[0] + seen[EBADF], kCalls);
   const json report = look(target);
-  EXPECT_EQ(call_of(report, "bind").at("errnos"),
-            (json{{{"errno", "EBADF"}, {"natural", natural}, {"injected", injected}}}));
-  EXPECT_EQ(call_of(report, "socket").at("errnos"),
-            (json{{{"errno", kErrorName}, {"natural", 0}, {"injected", kCalls / 3}}}));
+  const json binding = call_of(report, "bind").at("errnos");
+  ASSERT_EQ(binding.size(), 1U) << report;
+  EXPECT_EQ(binding[0].at("errno"), "EBADF");
+  expect_all(binding[0].at("natural"), natural, report);
+  expect_all(binding[0].at("injected"), injected, report);
+  const json opening = call_of(report, "socket").at("errnos");
+  ASSERT_EQ(opening.size(), 1U) << report;
+  EXPECT_EQ(opening[0].at("errno"), kErrorName);
+  EXPECT_EQ(opening[0].at("natural"), 0);
+  expect_all(opening[0].at("injected"), kCalls / 3, report);
 }
 
 TEST_F(WatchSyscalls, OfAProcessWithWhatItForksAndHowLongItTakes) {
