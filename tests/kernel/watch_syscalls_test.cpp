@@ -63,6 +63,8 @@ TEST_F(WatchSyscalls, CallsAndErrorsAreExactAndInjectedOnesAreToldApart) {
   EXPECT_EQ(sockets.at("errnos"), (json{{{"errno", kErrorName}, {"natural", 0}, {"injected", failed}}}));
   const json receives = call_of(report, "recvfrom");
   expect_all(receives.at("calls"), kCalls, report);
+  RecordProperty("counted", receives.at("calls").get<int>());
+  RecordProperty("missed", report.at("missed").get<int>());
   EXPECT_EQ(receives.at("errnos"), (json{{{"errno", "EAGAIN"}, {"natural", receives.at("calls")}, {"injected", 0}}}));
   std::uint64_t samples = 0;
   for (const json& bucket : sockets.at("latency").at("buckets")) samples += bucket.at("count").get<std::uint64_t>();
