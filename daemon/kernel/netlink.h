@@ -3,9 +3,11 @@
 #pragma once
 
 #include <linux/rtnetlink.h>
+#include <netlink/errno.h>
 #include <netlink/msg.h>
 #include <netlink/netlink.h>
 
+#include <cerrno>
 #include <memory>
 #include <string>
 
@@ -28,7 +30,8 @@ class Netlink {
   /// For libnl's own functions.
   [[nodiscard]] nl_sock* get() const { return socket_.get(); }
 
-  /// Sends a dump request and calls `use(nlmsghdr*)` for each answer.
+  /// Sends a dump request and calls `use(nlmsghdr*)` for each answer. Error: kInternal, with EINTR if changes meanwhile
+  /// have made it inconsistent (NLM_F_DUMP_INTR); it was read to its end then.
   template <class Header, class Use>
   Status dump(int type, Header header, Use use) {
     const auto on_message = [](nl_msg* message, void* argument) noexcept -> int {
@@ -38,8 +41,10 @@ class Netlink {
     nl_socket_modify_cb(socket_.get(), NL_CB_VALID, NL_CB_CUSTOM, on_message, &use);
     int code = nl_send_simple(socket_.get(), type, NLM_F_DUMP, &header, sizeof header);
     if (code >= 0) code = nl_recvmsgs_default(socket_.get());
-    if (code < 0) return fail(Errc::kInternal, "netlink dump " + std::to_string(type) + ": " + nl_geterror(code));
-    return {};
+    if (code >= 0) return {};
+    auto failed = fail(Errc::kInternal, "netlink dump " + std::to_string(type) + ": " + nl_geterror(code));
+    if (code == -NLE_DUMP_INTR) failed.error().sys_errno = EINTR;
+    return failed;
   }
 
   /// A dump that other changes interrupted is wrong (NLM_F_DUMP_INTR), so it is taken again, up to five times.

@@ -8,6 +8,7 @@
 #include <netlink/attr.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <map>
 #include <optional>
@@ -92,13 +93,10 @@ class LinkCollector final : public Collector {
       if (!netlink) return std::unexpected(netlink.error());
       netlink_.emplace(std::move(*netlink));
     }
-    // What an interrupted dump set has the newer value afterwards.
-    auto names = Netlink::repeat_dump<Names>([&](Names& found) {
-      return netlink_->dump(RTM_GETLINK, ifinfomsg{}, [&](nlmsghdr* message) { take_link(message, found, registry); });
-    });
-    Status status = names ? Status() : std::unexpected(std::move(names.error()));
+    Names names;
+    Status status = take_links(names, registry);
     if (status) {
-      status = netlink_->dump(RTM_GETQDISC, tcmsg{}, [&](nlmsghdr* message) { take_qdisc(message, *names, registry); });
+      status = netlink_->dump(RTM_GETQDISC, tcmsg{}, [&](nlmsghdr* message) { take_qdisc(message, names, registry); });
     }
     if (!status) netlink_.reset();  // answers of a dump that failed may still come
     return status;
@@ -106,6 +104,19 @@ class LinkCollector final : public Collector {
 
  private:
   using Names = std::map<int, std::string>;
+
+  /// An answer that changes interrupted may leave out interfaces that stay: it is asked for again, and what one left
+  /// out another has. Where interfaces change all the time each is interrupted: all of them together are taken then.
+  Status take_links(Names& names, Registry& registry) {
+    constexpr int kTries = 5;
+    Status status;
+    for (int attempt = 0; attempt < kTries; ++attempt) {
+      status =
+          netlink_->dump(RTM_GETLINK, ifinfomsg{}, [&](nlmsghdr* message) { take_link(message, names, registry); });
+      if (status || status.error().sys_errno != EINTR) return status;
+    }
+    return {};
+  }
 
   static void take_link(nlmsghdr* message, Names& names, Registry& registry) {
     if (message->nlmsg_type != RTM_NEWLINK) return;
