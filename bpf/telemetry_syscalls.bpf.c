@@ -2,9 +2,9 @@
 /* Watches the system calls of a target while somebody asks: how many, how they end, how long they take. Changes
  * nothing. Every call of every process on the host passes here meanwhile, so whose it is comes first.
  *
- * A kernel that preempts its tracepoints leaves a program out while a task that was put aside inside it waits on the same
- * CPU. There each program has a relief, which does the work if it was not done: the start of the call, which lies with
- * the task, tells. Both count in the same place, one of them in the middle of the other: atomically. */
+ * A kernel that preempts its tracepoints leaves a program out while a task that was put aside inside it waits on the
+ * same CPU. There each program has a relief, which does the work if it was not done: the start of the call, which lies
+ * with the task, tells. Both count in the same place, one of them in the middle of the other: atomically. */
 #include "failing_calls.bpf.h"
 #include "histogram.bpf.h"
 #include "telemetry.bpf.h"

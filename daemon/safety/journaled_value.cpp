@@ -21,8 +21,8 @@ Result<JournaledValue> JournaledValue::open(UndoJournal& journal, const ValuePla
   action.path = place.path;
   action.key = place.key;
   action.written = std::move(value);
-  // Without O_NONBLOCK: with it memory.high of Linux 6.16 and newer takes nothing back (cgroup-v2.rst), and whoever asks
-  // for no more memory would never feel it.
+  // Without O_NONBLOCK: with it memory.high of Linux 6.16 and newer takes nothing back (cgroup-v2.rst), and whoever
+  // asks for no more memory would never feel it.
   UniqueFd fd(::open(place.path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
   struct stat status {};
   if (!fd.valid() || ::fstat(fd.get(), &status) != 0) return failure("open", action.path);
