@@ -178,12 +178,13 @@ TEST_F(Loads, TheHostsCpusAreInUseForTheLevelAtLeast) {
   }
   const auto seconds_seen = static_cast<double>(others.size());
   report_figure("CPU of the host at a level of 60%, whatever others did", 100 * all.used / seconds_seen, "%");
-  EXPECT_GE(all.used / seconds_seen, 0.57);
-  EXPECT_LE(all.own / seconds_seen, 0.63);
+  const double off = 0.03 * time_scale();  // an emulated CPU's time comes in pieces
+  EXPECT_GE(all.used / seconds_seen, 0.6 - off);
+  EXPECT_LE(all.own / seconds_seen, 0.6 + off);
   if (counted == wanted) {
     report_figure("CPU of the host at a level of 60%", 100 * used / counted, "%");
     report_figure("of it by the load", 100 * own / counted, "%");
-    EXPECT_NEAR(used / counted, 0.6, 0.03);
+    EXPECT_NEAR(used / counted, 0.6, off);
     EXPECT_GT(own / counted, 0.05);
   }
   stop(id);
