@@ -94,7 +94,8 @@ class WatchBed : public testing::Test {
   [[nodiscard]] std::string target() const { return "cgroup=" + watched_->path(); }
 
   [[nodiscard]] bool has_feature(const std::string& name) const {
-    for (const nlohmann::json& feature : daemon_.get("/api/chaos/features").body.at("features")) {
+    const nlohmann::json features = daemon_.get("/api/chaos/features").body.at("features");
+    for (const nlohmann::json& feature : features) {
       if (feature.at("name") == name) return feature.at("available");
     }
     return false;

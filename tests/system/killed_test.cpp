@@ -66,7 +66,8 @@ TEST_P(Killed, HistoryAuditAndKernelAgree) {
   EXPECT_TRUE(daemon_->get("/api/chaos/scenarios").body.at("scenarios").empty());
   EXPECT_EQ(daemon_->get("/api/audit/verify").body.value("ok", false), true);
   const json rows = audit();
-  for (const json& scenario : daemon_->get("/api/chaos/scenarios?all=true").body.at("scenarios")) {
+  const json scenarios = daemon_->get("/api/chaos/scenarios?all=true").body.at("scenarios");
+  for (const json& scenario : scenarios) {
     const std::string id = id_of(scenario);
     EXPECT_EQ(scenario.value("state", ""), "failed") << scenario.dump(1);
     EXPECT_TRUE(has(rows, "scenario_ended", id)) << "its end is not on record: " << rows.dump(1);
