@@ -9,7 +9,6 @@
 #include "base/contains.h"
 #include "base/instance.h"
 #include "fault/prefix_key.h"
-#include "kernel/bpf_compat.h"
 #include "kernel/features.h"
 #include "plan/handed_over.h"
 
@@ -34,32 +33,29 @@ ClassifierRule to_rule(const Plan& plan) {
   return rule;
 }
 
-/// What is detached holds its program and maps for a grace period more: a look for residue would find them.
-constexpr std::chrono::milliseconds kFreePatience{1000};
-
-void close_and_wait(std::vector<std::optional<PacketHook>> hooks) {
-  std::vector<std::uint32_t> programs;
-  std::vector<std::uint32_t> maps;
-  for (const auto& hook : hooks) {
-    if (!hook) continue;
-    std::ranges::copy(hook->program_ids(), std::back_inserter(programs));
-    std::ranges::copy(hook->map_ids(), std::back_inserter(maps));
-  }
-  hooks.clear();
-  for (const std::uint32_t id : programs) (void)wait_for_program_end(id, kFreePatience);
-  for (const std::uint32_t id : maps) (void)wait_for_map_end(id, kFreePatience);
+/// Whether one side of a place is meant by `reach`.
+bool is_in(const Reach& reach, const PacketPlace& place, chaos_direction direction) {
+  if (place.handed_over) return true;
+  if (place.cgroup != 0) return reach.owners && contains(reach.owners->cgroups, place.cgroup, &Cgroup::id);
+  return std::ranges::any_of(reach.networks, [&](const PlannedNetwork& network) {
+    return network.netns->inode() == place.netns &&
+           std::ranges::any_of(network.interfaces, [&](const PlannedInterface& planned) {
+             return planned.interface.ifindex == place.ifindex &&
+                    (direction == CHAOS_EGRESS ? planned.egress : planned.ingress);
+           });
+  });
 }
 
 }  // namespace
 
-PacketEngine::PacketEngine(std::string tag, SharedMaps maps, PacketPrograms programs, bool classic)
-    : tag_(std::move(tag)),
-      maps_(std::move(maps)),
-      programs_(std::move(programs)),
+PacketEngine::PacketEngine(const std::string& tag, SharedMaps maps, PacketPrograms programs, bool classic,
+                           UndoJournal* journal)
+    : maps_(std::move(maps)),
       classifier_(maps_),
-      process_sockets_(maps_, tag_),
+      process_sockets_(maps_, tag),
       handed_over_(maps_),
-      lines_(maps_, tag_, classic) {}
+      lines_(maps_, tag, classic),
+      places_(maps_, tag, std::move(programs), classic ? journal : nullptr) {}
 
 Result<std::unique_ptr<PacketEngine>> PacketEngine::create(std::string_view instance, UndoJournal* journal,
                                                            PacketHookChoice choice) {
@@ -69,9 +65,7 @@ Result<std::unique_ptr<PacketEngine>> PacketEngine::create(std::string_view inst
   auto programs = PacketPrograms::load(*maps, tag);
   if (!programs) return std::unexpected(programs.error());
   const bool wanted = choice == PacketHookChoice::kClsact || (choice == PacketHookChoice::kAuto && !has_tcx());
-  std::unique_ptr<PacketEngine> engine(new PacketEngine(tag, std::move(*maps), std::move(*programs), wanted));
-  if (wanted && journal != nullptr) engine->classic_.emplace(*journal);
-  return engine;
+  return std::unique_ptr<PacketEngine>(new PacketEngine(tag, std::move(*maps), std::move(*programs), wanted, journal));
 }
 
 Result<unsigned> PacketEngine::reserve() {
@@ -120,72 +114,36 @@ Result<unsigned> PacketEngine::prepare(const Plan& plan, const chaos_fault& para
   return index;
 }
 
-PacketEngine::Attachment PacketEngine::to_device(std::uint64_t netns, const Interface& interface,
-                                                 chaos_direction direction, const Lines::Place& line) {
-  const auto make = [this, netns, ifindex = interface.ifindex, direction](unsigned slot) -> Result<PacketHook> {
-    if (classic_) {
-      auto hook = classic_->attach(programs_, netns, ifindex, slot, direction);
-      if (!hook) return std::unexpected(hook.error());
-      return PacketHook(std::move(*hook));
-    }
-    auto hook = programs_.attach(ifindex, slot, direction);
-    if (!hook) return std::unexpected(hook.error());
-    return PacketHook(std::move(*hook));
-  };
-  return {{.netns = netns, .ifindex = interface.ifindex}, interface.name, interface.l2_len(), direction, line, make};
-}
-
-Result<PacketHook> PacketEngine::hook_on_cgroup(const Cgroup& cgroup, chaos_direction direction, unsigned slot) {
-  const auto tree = CgroupTree::find();
-  if (!tree) return std::unexpected(tree.error());
-  const auto fd = tree->open(cgroup);
-  if (!fd) return std::unexpected(fd.error());
-  if (direction == CHAOS_EGRESS) {
-    auto hook = RefuseHook::attach(maps_, tag_, fd->get(), slot);
-    if (!hook) return std::unexpected(hook.error());
-    return PacketHook(std::move(*hook));
-  }
-  auto hook = programs_.attach_arrivals(fd->get(), slot);
-  if (!hook) return std::unexpected(hook.error());
-  return PacketHook(std::move(*hook));
-}
-
-PacketEngine::Attachment PacketEngine::to_cgroup(const Cgroup& cgroup, chaos_direction direction, bool handed_over) {
-  const auto make = [this, cgroup, direction](unsigned slot) { return hook_on_cgroup(cgroup, direction, slot); };
-  return {{.cgroup = cgroup.id, .handed_over = handed_over}, "cgroup " + cgroup.path, 0, direction, {}, make};
-}
-
 bool PacketEngine::refuses_calls(unsigned fault) const {
   const std::scoped_lock lock(mutex_);
   return active_[fault].refuses_calls;
 }
 
-bool PacketEngine::is_at(unsigned fault, const Attachment& attachment) const {
+bool PacketEngine::is_at(unsigned fault, const PacketPlaces::Wanted& wanted) const {
   const std::scoped_lock lock(mutex_);
   return std::ranges::any_of(active_[fault].watches, [&](const Watch& watch) {
-    const auto& slot = *slots_.at(watch.slot);
-    const auto& hook = slot.hooks[watch.direction];
-    return watch.direction == attachment.direction && slot.place == attachment.place && hook && hook->alive();
+    return watch.side.direction == wanted.direction && places_.place(watch.side) == wanted.place &&
+           places_.alive(watch.side);
   });
 }
 
 Status PacketEngine::attach(const Reach& reach, unsigned fault) {
   Status status;
-  const auto attach_new = [&](const Attachment& attachment) {
-    if (status && !is_at(fault, attachment)) status = attach_one(attachment, fault);
+  const auto attach_new = [&](const PacketPlaces::Wanted& wanted, const Lines::Place& line) {
+    if (status && !is_at(fault, wanted)) status = attach_one(wanted, line, fault);
   };
   if (reach.owners) {
     if (reach.owners->by == OwnedBy::kProcess) status = process_sockets_.track(fault, reach.owners->processes);
     if (reach.owners->by == OwnedBy::kCgroup) status = classifier_.set_cgroups(fault, reach.owners->cgroups);
     for (const Cgroup& cgroup : reach.owners->cgroups) {
-      if (reach.owners->ingress) attach_new(to_cgroup(cgroup, CHAOS_INGRESS));
-      if (refuses_calls(fault)) attach_new(to_cgroup(cgroup, CHAOS_EGRESS));
+      if (reach.owners->ingress) attach_new(places_.on_cgroup(cgroup, CHAOS_INGRESS), {});
+      if (refuses_calls(fault)) attach_new(places_.on_cgroup(cgroup, CHAOS_EGRESS), {});
     }
     if (status && !reach.owners->handed_over.empty()) {
       const auto root = cover_handed_over(*reach.owners, fault);
       if (!root) return std::unexpected(root.error());
-      if (reach.owners->ingress) attach_new(to_cgroup(*root, CHAOS_INGRESS, true));
-      if (refuses_calls(fault)) attach_new(to_cgroup(*root, CHAOS_EGRESS, true));
+      if (reach.owners->ingress) attach_new(places_.on_cgroup(*root, CHAOS_INGRESS, true), {});
+      if (refuses_calls(fault)) attach_new(places_.on_cgroup(*root, CHAOS_EGRESS, true), {});
     }
   }
   for (const PlannedNetwork& network : reach.networks) {
@@ -218,8 +176,7 @@ void PacketEngine::renew_handed_over(unsigned fault, Reach& reach) {
   reach.owners->handed_over = std::move(found->sockets);
 }
 
-Status PacketEngine::attach_devices(const PlannedNetwork& network, unsigned fault,
-                                    const std::function<void(const Attachment&)>& attach_new) {
+Status PacketEngine::attach_devices(const PlannedNetwork& network, unsigned fault, const AttachNew& attach_new) {
   const std::uint64_t netns = network.netns->inode();
   Lines::Place line;
   if (lines_.holds(fault) && !network.interfaces.empty()) {
@@ -228,8 +185,8 @@ Status PacketEngine::attach_devices(const PlannedNetwork& network, unsigned faul
     line = *joined;
   }
   for (const PlannedInterface& planned : network.interfaces) {
-    if (planned.egress) attach_new(to_device(netns, planned.interface, CHAOS_EGRESS, line));
-    if (planned.ingress) attach_new(to_device(netns, planned.interface, CHAOS_INGRESS, line));
+    if (planned.egress) attach_new(places_.on_device(netns, planned.interface, CHAOS_EGRESS), line);
+    if (planned.ingress) attach_new(places_.on_device(netns, planned.interface, CHAOS_INGRESS), line);
   }
   return {};
 }
@@ -251,75 +208,24 @@ Status PacketEngine::follow(unsigned fault, Reach reach) {
     const std::scoped_lock lock(mutex_);
     active_[fault].members = reach.owners->members;
   }
-  detach(fault, [&](const Slot& slot, chaos_direction direction) {
-    const auto& hook = slot.hooks[direction];
-    if (!hook || !hook->alive()) return true;
-    if (slot.place.handed_over) return false;
-    if (slot.place.cgroup != 0) {
-      return !reach.owners || !contains(reach.owners->cgroups, slot.place.cgroup, &Cgroup::id);
-    }
-    return std::ranges::none_of(reach.networks, [&](const PlannedNetwork& network) {
-      return network.netns->inode() == slot.place.netns &&
-             std::ranges::any_of(network.interfaces, [&](const PlannedInterface& planned) {
-               return planned.interface.ifindex == slot.place.ifindex &&
-                      (direction == CHAOS_EGRESS ? planned.egress : planned.ingress);
-             });
-    });
-  });
+  detach(fault,
+         [&](PlaceSide side) { return !places_.alive(side) || !is_in(reach, places_.place(side), side.direction); });
   return status;
 }
 
-Result<unsigned> PacketEngine::slot_for(const Attachment& attachment) {
-  const std::scoped_lock lock(mutex_);
-  unsigned free = 0;
-  for (const auto& [number, slot] : slots_) {
-    if (slot->place == attachment.place) {
-      // A number or an inode may have come back after its device went: dead hooks are not shared.
-      const bool dead = std::ranges::any_of(slot->hooks, [](const auto& hook) { return hook && !hook->alive(); });
-      if (!dead) return number;
-    }
-    if (number == free) ++free;
-  }
-  if (free >= CHAOS_MAX_SLOTS) {
-    return fail(Errc::kRefused, fmt::format("{} interfaces and cgroups are in use already", CHAOS_MAX_SLOTS), "target",
-                fmt::format("at most {} interfaces and cgroups over all scenarios", CHAOS_MAX_SLOTS));
-  }
-  auto slot = std::make_shared<Slot>();
-  slot->place = attachment.place;
-  slot->name = attachment.name;
-  slots_[free] = slot;
-  chaos_slot& kernel = maps_.slot(free);
-  kernel = {};
-  kernel.l2_len = attachment.l2_len;
-  kernel.handed_over = attachment.place.handed_over ? 1 : 0;
-  return free;
-}
-
-Status PacketEngine::attach_one(const Attachment& attachment, unsigned fault) {
-  auto number = slot_for(attachment);
-  if (!number) return std::unexpected(number.error());
-  const chaos_direction direction = attachment.direction;
-  std::shared_ptr<Slot> slot;
+Status PacketEngine::attach_one(const PacketPlaces::Wanted& wanted, const Lines::Place& line, unsigned fault) {
+  const auto side = places_.take(wanted);
+  if (!side) return std::unexpected(side.error());
   {
+    // From here on an error is undone by detach() like anything else.
     const std::scoped_lock lock(mutex_);
-    slot = slots_.at(*number);
-    // Counted as a user from here on, so that an error below is undone by detach() like anything else.
-    ++slot->users[direction];
     // One that joins a fault at work counts from now on.
-    const std::uint64_t seen = active_[fault].armed ? maps_.read_seen(*number, direction) : 0;
-    active_[fault].watches.push_back({*number, direction, seen});
+    const std::uint64_t seen = active_[fault].armed ? maps_.read_seen(side->slot, side->direction) : 0;
+    active_[fault].watches.push_back({*side, seen});
   }
-  if (!slot->hooks[direction]) {
-    auto hook = attachment.make_hook(*number);
-    if (!hook) return with_context(attachment.name, hook.error());
-    const std::scoped_lock lock(mutex_);
-    slot->hooks[direction].emplace(std::move(*hook));
-  }
-  if (attachment.line.ifindex != 0) {
-    maps_.slot(*number).line = attachment.line.number;
-    maps_.slot(*number).line_ifindex = attachment.line.ifindex;
-  }
-  classifier_.add_to_slot(fault, *number, direction);
+  if (Status status = places_.hang(*side, wanted); !status) return status;
+  if (line.ifindex != 0) places_.set_line(*side, line.number, line.ifindex);
+  classifier_.add_to_slot(fault, side->slot, side->direction);
   return {};
 }
 
@@ -328,7 +234,9 @@ Status PacketEngine::arm(unsigned fault, std::chrono::nanoseconds duration) {
   if (state.gone) return fail(Errc::kUnavailable, "the target's interfaces went away while the fault was set up");
   {
     const std::scoped_lock lock(mutex_);
-    for (Watch& watch : active_[fault].watches) watch.seen_before = maps_.read_seen(watch.slot, watch.direction);
+    for (Watch& watch : active_[fault].watches) {
+      watch.seen_before = maps_.read_seen(watch.side.slot, watch.side.direction);
+    }
     active_[fault].armed = true;
   }
   const auto deadline = system_clock().boottime() + duration;
@@ -342,7 +250,7 @@ Status PacketEngine::arm(unsigned fault, std::chrono::nanoseconds duration) {
 void PacketEngine::silence(unsigned fault) { classifier_.silence(fault); }
 
 std::uint64_t PacketEngine::evaluated_at(const Watch& watch) const {
-  return maps_.read_seen(watch.slot, watch.direction) - watch.seen_before;
+  return maps_.read_seen(watch.side.slot, watch.side.direction) - watch.seen_before;
 }
 
 Counters PacketEngine::counters(unsigned fault) const {
@@ -393,8 +301,8 @@ Counters PacketEngine::release(unsigned fault, bool discard) {
     wait_for_packets_in_flight();
   }
   const Counters result = counters(fault);
-  detach(fault, [](const Slot&, chaos_direction) { return true; });
-  forget_lines(lines_.leave(fault));
+  detach(fault, [](PlaceSide) { return true; });
+  places_.forget_lines(lines_.leave(fault));
   classifier_.remove(fault);
   process_sockets_.untrack(fault);
   handed_over_.remove(fault);
@@ -404,38 +312,30 @@ Counters PacketEngine::release(unsigned fault, bool discard) {
   return result;
 }
 
-void PacketEngine::forget_lines(const std::vector<std::uint64_t>& namespaces) {
-  const std::scoped_lock lock(mutex_);
-  for (const auto& [number, slot] : slots_) {
-    if (contains(namespaces, slot->place.netns)) maps_.slot(number).line_ifindex = 0;
-  }
-}
-
-void PacketEngine::detach(unsigned fault, const std::function<bool(const Slot&, chaos_direction)>& which) {
+void PacketEngine::detach(unsigned fault, const std::function<bool(PlaceSide)>& which) {
   std::vector<Watch> going;
   {
     const std::scoped_lock lock(mutex_);
     std::ranges::copy_if(active_[fault].watches, std::back_inserter(going),
-                         [&](const Watch& watch) { return which(*slots_.at(watch.slot), watch.direction); });
+                         [&](const Watch& watch) { return which(watch.side); });
   }
   if (going.empty()) return;
-  for (const Watch& watch : going) classifier_.remove_from_slot(fault, watch.slot, watch.direction);
+  for (const Watch& watch : going) classifier_.remove_from_slot(fault, watch.side.slot, watch.side.direction);
   // What matched at these places has been counted as seen there by then.
   if (classifier_.active(fault)) wait_for_packets_in_flight();
-  // Closing links takes milliseconds each: collect them under the lock, close them outside.
-  std::vector<std::optional<PacketHook>> closing;
+  std::vector<PlaceSide> sides;
+  PacketPlaces::Closing closing;
   {
     const std::scoped_lock lock(mutex_);
     for (const Watch& watch : going) {
       active_[fault].evaluated += evaluated_at(watch);
-      std::erase_if(active_[fault].watches,
-                    [&](const Watch& other) { return other.slot == watch.slot && other.direction == watch.direction; });
-      const auto slot = slots_.at(watch.slot);
-      if (--slot->users[watch.direction] == 0) closing.push_back(std::exchange(slot->hooks[watch.direction], {}));
-      if (slot->users[CHAOS_EGRESS] + slot->users[CHAOS_INGRESS] == 0) slots_.erase(watch.slot);
+      std::erase_if(active_[fault].watches, [&](const Watch& other) { return other.side == watch.side; });
+      sides.push_back(watch.side);
     }
+    closing = places_.let_go(sides);
   }
-  close_and_wait(std::move(closing));
+  // Milliseconds each, which nobody else waits for.
+  PacketPlaces::close_and_wait(std::move(closing));
 }
 
 Fault::TargetState PacketEngine::target_state(unsigned fault) const {
@@ -443,14 +343,12 @@ Fault::TargetState PacketEngine::target_state(unsigned fault) const {
   const std::scoped_lock lock(mutex_);
   // One that is narrowed to sockets goes where they go: see follow().
   if (active_[fault].by_socket) return state;
-  const auto& watches = active_[fault].watches;
   std::set<unsigned> missing;
   std::set<unsigned> all;
-  for (const Watch& watch : watches) {
-    all.insert(watch.slot);
-    const auto& hook = slots_.at(watch.slot)->hooks[watch.direction];
-    if (hook && !hook->alive() && missing.insert(watch.slot).second) {
-      state.remarks.push_back(slots_.at(watch.slot)->name + " is gone");
+  for (const Watch& watch : active_[fault].watches) {
+    all.insert(watch.side.slot);
+    if (places_.gone(watch.side) && missing.insert(watch.side.slot).second) {
+      state.remarks.push_back(places_.name(watch.side) + " is gone");
     }
   }
   state.gone = !all.empty() && missing.size() == all.size();
@@ -463,25 +361,19 @@ bool PacketEngine::armed() const { return std::atomic_ref(control().armed).load(
 
 PacketEngine::Objects PacketEngine::objects() const {
   Objects objects;
-  for (const std::uint32_t id : maps_.ids()) objects.maps.insert(id);
-  for (const std::uint32_t id : programs_.map_ids()) objects.maps.insert(id);
-  for (const std::uint32_t id : programs_.program_ids()) objects.programs.insert(id);
-  for (const std::uint32_t id : process_sockets_.link_ids()) objects.links.insert(id);
-  for (const std::uint32_t id : process_sockets_.program_ids()) objects.programs.insert(id);
+  const auto add = [](std::set<std::uint32_t>& to, const auto& ids) { to.insert(ids.begin(), ids.end()); };
+  add(objects.maps, maps_.ids());
+  add(objects.links, process_sockets_.link_ids());
+  add(objects.programs, process_sockets_.program_ids());
   const Lines::Objects lines = lines_.objects();
-  objects.links.insert(lines.links.begin(), lines.links.end());
-  objects.programs.insert(lines.programs.begin(), lines.programs.end());
-  objects.maps.insert(lines.maps.begin(), lines.maps.end());
+  add(objects.links, lines.links);
+  add(objects.programs, lines.programs);
+  add(objects.maps, lines.maps);
   objects.devices.insert(lines.devices.begin(), lines.devices.end());
-  const std::scoped_lock lock(mutex_);
-  for (const auto& [number, slot] : slots_) {
-    for (const auto& hook : slot->hooks) {
-      if (!hook) continue;
-      for (const std::uint32_t id : hook->link_ids()) objects.links.insert(id);
-      for (const std::uint32_t id : hook->program_ids()) objects.programs.insert(id);
-      for (const std::uint32_t id : hook->map_ids()) objects.maps.insert(id);
-    }
-  }
+  const PacketPlaces::Objects hung = places_.objects();
+  add(objects.links, hung.links);
+  add(objects.programs, hung.programs);
+  add(objects.maps, hung.maps);
   return objects;
 }
 

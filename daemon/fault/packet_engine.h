@@ -1,5 +1,5 @@
-// PacketEngine: the eBPF packet mechanism that packet kinds share: maps, classifier program, slots of attached devices
-// and the faults on them. Nothing is attached while no fault needs it. prepare/arm/release: worker thread;
+// PacketEngine: the eBPF packet mechanism that packet kinds share: maps, classifier program, the places where it hangs,
+// and the faults there. Nothing is attached while no fault needs it. prepare/arm/release: worker thread;
 // silence/silence_all/counters/target_state: any thread, never blocking on link work.
 #pragma once
 
@@ -7,10 +7,8 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -19,9 +17,8 @@
 #include "base/result.h"
 #include "bpf/chaos_abi.h"
 #include "config/config.h"
-#include "fault/classic_hooks.h"
 #include "fault/kind.h"
-#include "fault/packet_hook.h"
+#include "fault/packet_places.h"
 #include "kernel/classifier.h"
 #include "kernel/handed_over.h"
 #include "kernel/packet_programs.h"
@@ -40,7 +37,7 @@ class PacketEngine {
   static Result<std::unique_ptr<PacketEngine>> create(std::string_view instance, UndoJournal* journal = nullptr,
                                                       PacketHookChoice choice = PacketHookChoice::kAuto);
   /// It attaches by classic tc.
-  [[nodiscard]] bool classic() const { return classic_.has_value(); }
+  [[nodiscard]] bool classic() const { return places_.classic(); }
 
   /// Reserves a fault, writes its rule, attaches what is not attached yet. Nothing acts. On error nothing is left.
   /// Errors: kRefused (64 faults, 256 devices, prefixes), kNotFound (interface gone), kUnsupported, kInternal.
@@ -67,7 +64,7 @@ class PacketEngine {
 
   [[nodiscard]] chaos_control& control() const { return maps_.control(); }
   [[nodiscard]] const SharedMaps& maps() const { return maps_; }
-  [[nodiscard]] const PacketPrograms& programs() const { return programs_; }
+  [[nodiscard]] const PacketPrograms& programs() const { return places_.programs(); }
 
   /// What this engine accounts for, for residue.
   struct Objects {
@@ -77,24 +74,9 @@ class PacketEngine {
   [[nodiscard]] Objects objects() const;
 
  private:
-  /// What an entry program hangs on: a device, or a cgroup.
-  struct Place {
-    std::uint64_t netns = 0;
-    unsigned ifindex = 0;
-    std::uint64_t cgroup = 0;
-    bool handed_over = false;  ///< the root cgroup, for sockets that were handed over
-    bool operator==(const Place&) const = default;
-  };
-  /// A place, in both directions as far as needed.
-  struct Slot {
-    Place place;
-    std::string name;
-    std::array<std::optional<PacketHook>, 2> hooks;
-    std::array<unsigned, 2> users{};
-  };
+  /// One side of a place where a fault is.
   struct Watch {
-    unsigned slot;
-    chaos_direction direction;
+    PlaceSide side;
     std::uint64_t seen_before = 0;
   };
   struct Active {
@@ -109,51 +91,33 @@ class PacketEngine {
     std::vector<Watch> watches;
     std::uint64_t evaluated = 0;  ///< at places that have been let go
   };
-  /// One place that a fault is to be at.
-  struct Attachment {
-    Place place;
-    std::string name;
-    std::uint8_t l2_len = 0;
-    chaos_direction direction = CHAOS_EGRESS;
-    Lines::Place line;                                           ///< of its namespace, for faults that hold packets
-    std::function<Result<PacketHook>(unsigned slot)> make_hook;  ///< in the place's namespace
-  };
+  /// `line`: of its namespace, for faults that hold packets.
+  using AttachNew = std::function<void(const PacketPlaces::Wanted& wanted, const Lines::Place& line)>;
 
-  PacketEngine(std::string tag, SharedMaps maps, PacketPrograms programs, bool classic);
-  Attachment to_device(std::uint64_t netns, const Interface& interface, chaos_direction direction,
-                       const Lines::Place& line);
-  Status attach_devices(const PlannedNetwork& network, unsigned fault,
-                        const std::function<void(const Attachment&)>& attach_new);
-  void forget_lines(const std::vector<std::uint64_t>& namespaces);
-  /// Egress: its calls. Ingress: what arrives.
-  /// `handed_over`: at the root, for those of sockets that were handed over.
-  Attachment to_cgroup(const Cgroup& cgroup, chaos_direction direction, bool handed_over = false);
+  /// `journal`: may be null; only for classic tc.
+  PacketEngine(const std::string& tag, SharedMaps maps, PacketPrograms programs, bool classic, UndoJournal* journal);
+  Status attach_devices(const PlannedNetwork& network, unsigned fault, const AttachNew& attach_new);
   /// Sockets that other cgroups made are meant from now on, as far as the programs see them; the root, where they do.
   Result<Cgroup> cover_handed_over(const SocketOwners& owners, unsigned fault);
   /// Looks for such sockets again if other processes are the target now.
   void renew_handed_over(unsigned fault, Reach& reach);
-  Result<PacketHook> hook_on_cgroup(const Cgroup& cgroup, chaos_direction direction, unsigned slot);
   [[nodiscard]] bool refuses_calls(unsigned fault) const;
   Result<unsigned> reserve();
-  Result<unsigned> slot_for(const Attachment& attachment);
   Status attach(const Reach& reach, unsigned fault);
-  Status attach_one(const Attachment& attachment, unsigned fault);
-  [[nodiscard]] bool is_at(unsigned fault, const Attachment& attachment) const;
-  void detach(unsigned fault, const std::function<bool(const Slot&, chaos_direction)>& which);
+  Status attach_one(const PacketPlaces::Wanted& wanted, const Lines::Place& line, unsigned fault);
+  [[nodiscard]] bool is_at(unsigned fault, const PacketPlaces::Wanted& wanted) const;
+  void detach(unsigned fault, const std::function<bool(PlaceSide)>& which);
   [[nodiscard]] std::uint64_t evaluated_at(const Watch& watch) const;
 
-  std::string tag_;
   SharedMaps maps_;
-  PacketPrograms programs_;
   Classifier classifier_;
   ProcessSockets process_sockets_;
   HandedOver handed_over_;
   Lines lines_;
-  std::optional<ClassicHooks> classic_;
+  PacketPlaces places_;
   std::uint64_t generation_ = 0;
   mutable std::mutex mutex_;  ///< bookkeeping below; never held across link work
   std::array<Active, CHAOS_MAX_FAULTS> active_{};
-  std::map<unsigned, std::shared_ptr<Slot>> slots_;
 };
 
 }  // namespace chaos
