@@ -395,7 +395,7 @@ void Daemon::reload(Backend::JsonReply reply) {
 Status Daemon::apply(ConfigReport report) {
   const Config& config = report.config;
   if (Status status = check_kind_policies(config.chaos_testing); !status) return status;
-  if (Status status = open_metrics(config.metrics); !status) return with_context("metrics.listen", status.error());
+  if (Status status = serve_metrics(config); !status) return status;
   if (Status status = set_up_logging(log_options(config, options_)); !status) return status;
   kernel_worker_->post([this, protect = config.protect] {
     if (Status status = injector_->configure(protect); !status) spdlog::error("reload: {}", status.error().message);

@@ -13,7 +13,6 @@
 
 #include "api/problem.h"
 #include "api/schema.h"
-#include "api/tcp_socket.h"
 #include "base/instance.h"
 #include "base/log.h"
 #include "fault/registry.h"
@@ -27,7 +26,6 @@ namespace {
 
 constexpr int kNice = -15;
 constexpr std::chrono::seconds kGuardianWait{2};  // before READY; it takes some ms
-constexpr unsigned kScrapers = 16;                // connections to /metrics over TCP
 constexpr unsigned kServerHeaderBytes = 16 * 1024;
 constexpr int kProcessing = 102;  // an HTTP status: taken on, not finished
 
@@ -302,48 +300,15 @@ Status Daemon::open_api() {
       return status;
     }
   }
-  if (Status status = open_metrics(config_.config.metrics); !status)
-    return with_context("metrics.listen", status.error());
-  return {};
+  metrics_server_ = std::make_unique<MetricsServer>(
+      *loop_, [this](const HttpRequest& request, Respond respond) { router_->dispatch(request, std::move(respond)); });
+  return serve_metrics(config_.config);
 }
 
-Status Daemon::open_metrics(const Metrics& metrics) {
-  if (metrics.listen == metrics_address_) return {};
-  auto fresh = serve_metrics(metrics.listen);
-  if (!fresh && fresh.error().code == Errc::kRefused && metrics_server_) {
-    // It may be its own old listener that is in the way: the same port of every address.
-    metrics_server_.reset();
-    fresh = serve_metrics(metrics.listen);
-    if (!fresh) {
-      auto again = serve_metrics(metrics_address_);
-      if (again) metrics_server_ = std::move(*again);
-      if (!again) spdlog::error("metrics.listen: {} is no longer served: {}", metrics_address_, again.error().message);
-    }
-  }
-  if (!fresh) return std::unexpected(fresh.error());
-  metrics_server_ = std::move(*fresh);
-  metrics_address_ = metrics.listen;
+Status Daemon::serve_metrics(const Config& config) {
+  Status status = metrics_server_->listen(config.metrics.listen, limits_of(config.api));
+  if (!status) return with_context("metrics.listen", status.error());
   return {};
-}
-
-Result<std::unique_ptr<HttpServer>> Daemon::serve_metrics(const std::string& address) {
-  std::unique_ptr<HttpServer> fresh;
-  if (!address.empty()) {
-    auto socket = listen_on_tcp(address);
-    if (!socket) return std::unexpected(socket.error());
-    HttpLimits limits = limits_of(config_.config.api);
-    limits.clients = kScrapers;
-    auto server = HttpServer::create(*loop_, limits, {}, [this](const HttpRequest& request, Respond respond) {
-      if (request.path == "/metrics") return router_->dispatch(request, std::move(respond));
-      respond(problem_response(Error{Errc::kNotFound, "only /metrics is served here"}, request.request_id));
-    });
-    if (!server) return std::unexpected(server.error());
-    fresh = std::move(*server);
-    if (Status status = fresh->listen_for_anyone(std::move(*socket), address); !status) {
-      return std::unexpected(status.error());
-    }
-  }
-  return fresh;
 }
 
 Result<int> Daemon::run() {
@@ -368,6 +333,7 @@ void Daemon::tell_ready() {
 }
 
 void Daemon::stop(std::string_view why) {
+  told_ready_ = true;  // it is never told again
   sd_notify(0, "STOPPING=1");
   spdlog::info("stopping: {} scenarios end now, {} that wait are dropped", scenarios_->running(),
                scenarios_->waiting());

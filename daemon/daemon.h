@@ -14,6 +14,7 @@
 #include "announce/announcer.h"
 #include "api/events.h"
 #include "api/idempotency.h"
+#include "api/metrics_server.h"
 #include "api/router.h"
 #include "api/routes.h"
 #include "api/server.h"
@@ -67,9 +68,7 @@ class Daemon {
   Status load_mechanisms();
   Status bind_signals();
   Status open_api();
-  Status open_metrics(const Metrics& metrics);
-  /// Nothing for an empty address.
-  Result<std::unique_ptr<HttpServer>> serve_metrics(const std::string& address);
+  Status serve_metrics(const Config& config);
   [[nodiscard]] Backend make_backend();
   void bind_scenarios(Backend& backend);
   void bind_host(Backend& backend);
@@ -130,8 +129,7 @@ class Daemon {
   std::unique_ptr<IdempotencyTable> idempotency_;
   std::unique_ptr<Router> router_;
   std::unique_ptr<HttpServer> server_;
-  std::string metrics_address_;                 ///< where the next one listens; empty: nowhere
-  std::unique_ptr<HttpServer> metrics_server_;  ///< /metrics over TCP, if it is asked for
+  std::unique_ptr<MetricsServer> metrics_server_;
 };
 
 }  // namespace chaos

@@ -14,7 +14,8 @@ namespace chaos {
 [[nodiscard]] nlohmann::json openapi_document(const std::vector<Route>& routes, std::string_view version);
 /// JSON schemas by name, `#/components/schemas/NAME` in references.
 [[nodiscard]] const nlohmann::json& component_schemas();
-/// Those of eBPF telemetry among them, as text.
+/// Those of a scenario among them, and those of eBPF telemetry, as text.
+[[nodiscard]] std::string_view scenario_schemas();
 [[nodiscard]] std::string_view watch_schemas();
 
 }  // namespace chaos

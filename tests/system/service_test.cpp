@@ -98,6 +98,24 @@ TEST(Service, TellsItsManagerHowItIs) {
   EXPECT_EQ(daemon.wait(), 0);
 }
 
+// It finds the signal waiting when it comes to its signals, and has a guardian on its way by then.
+TEST(Service, IsNeverReadyOnceItStops) {
+  CHAOS_NEEDS_ROOT();
+  Manager manager;
+  Daemon::Setup setup;
+  setup.wrapper = {"env",
+                   "--block-signal=TERM",
+                   "NOTIFY_SOCKET=" + manager.path().string(),
+                   "bash",
+                   "-c",
+                   "kill -TERM $$; exec \"$@\"",
+                   "bash"};
+  EXPECT_THROW(Daemon{setup}, std::runtime_error) << "it answered";
+  EXPECT_TRUE(manager.hears("STOPPING=1")) << manager.heard();
+  while (manager.hears("", milliseconds(100))) continue;
+  EXPECT_FALSE(manager.heard().contains("READY=1")) << manager.heard();
+}
+
 TEST(Service, TakesItsSocketsFromTheManager) {
   CHAOS_NEEDS_ROOT();
   constexpr int kOperate = 200;
