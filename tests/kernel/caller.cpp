@@ -25,6 +25,8 @@
 #include <stdexcept>
 #include <thread>
 
+#include "ring.h"
+
 namespace chaos::test {
 
 struct Caller::Order {
@@ -40,46 +42,6 @@ namespace {
 
 constexpr std::size_t kBytes = 512;
 constexpr int kMostThreads = 8;
-
-/// One ring of one entry, by the kernel's own interface.
-class Ring {
- public:
-  Ring() {
-    io_uring_params params{};
-    fd_.reset(static_cast<int>(syscall(SYS_io_uring_setup, 1, &params)));
-    if (!fd_.valid()) return;
-    const std::size_t size = params.cq_off.cqes + params.cq_entries * sizeof(io_uring_cqe);
-    rings_ = static_cast<char*>(
-        mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd_.get(), IORING_OFF_SQ_RING));
-    entries_ = static_cast<io_uring_sqe*>(mmap(nullptr, sizeof(io_uring_sqe), PROT_READ | PROT_WRITE,
-                                               MAP_SHARED | MAP_POPULATE, fd_.get(), IORING_OFF_SQES));
-    params_ = params;
-  }
-  int transfer(unsigned char operation, int fd, void* buffer) {
-    if (!fd_.valid()) return ENOSYS;
-    std::memset(entries_, 0, sizeof(*entries_));
-    entries_->opcode = operation;
-    entries_->fd = fd;
-    entries_->addr = reinterpret_cast<std::uint64_t>(buffer);
-    entries_->len = kBytes;
-    auto* tail = reinterpret_cast<unsigned*>(rings_ + params_.sq_off.tail);
-    reinterpret_cast<unsigned*>(rings_ + params_.sq_off.array)[0] = 0;
-    __atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
-    if (syscall(SYS_io_uring_enter, fd_.get(), 1, 1, IORING_ENTER_GETEVENTS, nullptr, 0) < 0) return errno;
-    auto* head = reinterpret_cast<unsigned*>(rings_ + params_.cq_off.head);
-    const auto mask = *reinterpret_cast<unsigned*>(rings_ + params_.cq_off.ring_mask);
-    const auto* done = reinterpret_cast<io_uring_cqe*>(rings_ + params_.cq_off.cqes) + (*head & mask);
-    const int result = done->res;
-    __atomic_store_n(head, *head + 1, __ATOMIC_RELEASE);
-    return result < 0 ? -result : 0;
-  }
-
- private:
-  UniqueFd fd_;
-  char* rings_ = nullptr;
-  io_uring_sqe* entries_ = nullptr;
-  io_uring_params params_{};
-};
 
 sockaddr_in loopback(std::uint16_t port) {
   sockaddr_in address{};
@@ -277,8 +239,10 @@ const Calls::Table& Calls::table() {
          return raw(SYS_epoll_wait, c.epoll_.get(), &event, 1, 0);
        }},
       {"futex", [](Calls& c) { return raw(SYS_futex, &c.word_, FUTEX_WAKE, 1, nullptr, nullptr, 0); }},
-      {"io_uring_read", [](Calls& c) { return c.ring_.transfer(IORING_OP_READ, c.file_.get(), c.buffer_.data()); }},
-      {"io_uring_write", [](Calls& c) { return c.ring_.transfer(IORING_OP_WRITE, c.file_.get(), c.buffer_.data()); }},
+      {"io_uring_read",
+       [](Calls& c) { return c.ring_.transfer(IORING_OP_READ, c.file_.get(), c.buffer_.data(), kBytes); }},
+      {"io_uring_write",
+       [](Calls& c) { return c.ring_.transfer(IORING_OP_WRITE, c.file_.get(), c.buffer_.data(), kBytes); }},
   };
   return calls;
 }

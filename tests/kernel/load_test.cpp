@@ -2,8 +2,6 @@
 // /proc/meminfo and the cgroup's own files, room and writes by statvfs(3) and the device's statistics.
 #include <fcntl.h>
 #include <gmock/gmock.h>
-#include <linux/magic.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "load_bed.h"
 #include "support/daemon.h"
 #include "support/halted.h"
 #include "support/kernel_test.h"
@@ -37,44 +36,6 @@ using testing::HasSubstr;
 
 constexpr double kMebi = 1024 * 1024;
 
-class Loads : public testing::Test {
- protected:
-  void SetUp() override {
-    CHAOS_NEEDS_ROOT();
-    daemon_ = std::make_unique<Daemon>();
-  }
-  static json request(const json& target, json parameters) {
-    return {
-        {"kind", "resource_exhaustion"}, {"target", target}, {"parameters", std::move(parameters)}, {"duration", "2m"}};
-  }
-  static json host() { return {{"host", "localhost"}}; }
-  static json inside(const LimitedCgroup& cgroup) { return {{"cgroup", cgroup.cgroup().path()}}; }
-
-  std::string start(const json& body) {
-    const json started = daemon_->run_scenario(body);
-    EXPECT_EQ(started.at("plan").at("ownership"), "process");
-    EXPECT_THAT(load_workers(daemon_->instance()), testing::SizeIs(1));
-    return id_of(started);
-  }
-  json achieved(const std::string& id) const { return daemon_->scenario(id).at("achieved"); }
-  void stop(const std::string& id) const {
-    const json ended = daemon_->stop_scenario(id);
-    EXPECT_EQ(ended.at("state"), "completed") << ended.dump(1);
-    EXPECT_EQ(ended.at("counters").at("injected"), 1);
-    expect_nothing_left();
-  }
-  void expect_nothing_left() const {
-    EXPECT_TRUE(load_workers(daemon_->instance()).empty());
-    const Response residue = daemon_->get("/api/chaos/residue");
-    EXPECT_TRUE(residue.body.value("clean", false)) << residue.text;
-  }
-  std::tuple<long, std::string, bool> refusal(const json& body) const {
-    const Response answer = daemon_->post("/api/chaos/scenarios", body);
-    return {answer.status, answer.body.value("field", ""), answer.body.value("rule", "").empty()};
-  }
-  std::unique_ptr<Daemon> daemon_;
-};
-
 /// Observed over a span of time.
 template <class Read>
 double share_over(seconds span, const Read& read) {
@@ -83,12 +44,6 @@ double share_over(seconds span, const Read& read) {
   std::this_thread::sleep_for(span);  // a span to divide by
   const auto after = read();
   return std::chrono::duration<double>(after - before) / (steady_clock::now() - began);
-}
-
-/// The root of a guest is memory.
-bool on_disk(const char* path) {
-  struct statfs of {};
-  return ::statfs(path, &of) == 0 && of.f_type != TMPFS_MAGIC && of.f_type != RAMFS_MAGIC;
 }
 
 TEST_F(Loads, ACgroupUsesItsShareOfTheCpusWhoeverWorksInIt) {
@@ -378,70 +333,6 @@ TEST_F(Loads, AnotherScenarioOnTheSameCgroupIsNotAboutTheWorker) {
   EXPECT_EQ(daemon_->stop_scenario(id_of(crash)).at("state"), "completed");
   EXPECT_TRUE(exists(member.pid()));
   stop(load);
-}
-
-TEST_F(Loads, WhatCannotBeTakenIsRefusedWithTheReason) {
-  const LimitedCgroup cgroup("memory");
-  const Child member("/bin/sleep", {"sleep", "1000"});
-  cgroup.add(member.pid());
-  const auto bad = [](const char* field) { return std::tuple(400L, std::string(field), false); };
-  const json fill{{"resource", "disk"}, {"mode", "fill"}, {"level", "50%"}};
-  const auto with = [](json parameters, const char* name, const char* value) {
-    parameters[name] = value;
-    return parameters;
-  };
-  EXPECT_EQ(refusal(request({{"host", "elsewhere"}}, {{"resource", "cpu"}, {"mode", "load"}, {"level", "5%"}})),
-            bad("target.host"));
-  EXPECT_EQ(refusal(request(host(), {{"resource", "cpu"}, {"mode", "throttle"}, {"level", "5%"}})), bad("target"));
-  EXPECT_EQ(refusal({{"kind", "packet_loss"}, {"target", host()}, {"parameters", {{"probability", "1%"}}}}),
-            bad("target.host"));
-  const json load{{"resource", "cpu"}, {"mode", "load"}, {"level", "5%"}};
-  EXPECT_EQ(refusal(request(host(), with(load, "cpus", "0-99999"))), bad("parameters.cpus"));
-  EXPECT_EQ(refusal(request(host(), with(load, "path", "/"))), bad("parameters.path"));
-  EXPECT_EQ(refusal(request(host(), {{"resource", "cpu"}, {"mode", "load"}})), bad("parameters.level"));
-  EXPECT_EQ(refusal(request(host(), {{"resource", "memory"}, {"mode", "pressure"}, {"level", "96%"}})),
-            bad("parameters.level"));
-  // No limit, so no share of it.
-  EXPECT_EQ(refusal(request(inside(cgroup), {{"resource", "memory"}, {"mode", "pressure"}, {"level", "50%"}})),
-            std::tuple(501L, std::string("target"), false));
-  EXPECT_EQ(refusal(request(host(), fill)), bad("parameters.path"));
-  EXPECT_EQ(refusal(request(host(), with(fill, "path", "here"))), bad("parameters.path"));
-  EXPECT_EQ(refusal(request(host(), with(fill, "path", "/nowhere"))),
-            std::tuple(404L, std::string("parameters.path"), false));
-  EXPECT_EQ(refusal(request(host(), with(fill, "path", "/dev/shm"))),
-            std::tuple(409L, std::string("parameters.path"), false));
-  EXPECT_EQ(refusal(request(host(), with(fill, "path", "/proc"))),
-            std::tuple(501L, std::string("parameters.path"), false));
-  if (on_disk("/")) {
-    EXPECT_EQ(refusal(request(host(), with(with(fill, "path", "/"), "leave", "1GiB"))), bad("parameters.leave"));
-  }
-  EXPECT_EQ(refusal(request(inside(cgroup), with(fill, "path", "/"))), bad("target"));
-  EXPECT_EQ(refusal(request(host(), {{"resource", "disk"}, {"mode", "io_load"}, {"path", "/"}})),
-            bad("parameters.rate"));
-  expect_nothing_left();
-}
-
-TEST_F(Loads, TheHostIsEverybodysAndAFileSystemItsUsers) {
-  const LoopFileSystem disk(64);
-  const auto plan = [&](const json& parameters) {
-    const Response answer = daemon_->post("/api/chaos/plan", request(host(), parameters));
-    EXPECT_EQ(answer.status, 200) << answer.text;
-    return answer.body.at("scenario");
-  };
-  const auto touches = [](const json& body) { return body.at("plan").at("touches").dump(); };
-  const json already = plan({{"resource", "memory"}, {"mode", "pressure"}, {"level", "1%"}});
-  EXPECT_THAT(already.at("warnings").dump(), HasSubstr("in use already"));
-  const json cpu = plan({{"resource", "cpu"}, {"mode", "load"}, {"level", "50%"}});
-  EXPECT_THAT(touches(cpu), HasSubstr("everything on this host"));
-  EXPECT_EQ(cpu.at("plan").at("blast_radius"), "1.00");
-  if (on_disk("/var")) {
-    const json var = plan({{"resource", "disk"}, {"mode", "fill"}, {"level", "50%"}, {"path", "/var"}});
-    EXPECT_EQ(var.at("plan").at("blast_radius"), "1.00");
-  }
-  const json fill = plan({{"resource", "disk"}, {"mode", "fill"}, {"level", "50%"}, {"path", disk.root().string()}});
-  EXPECT_THAT(touches(fill), HasSubstr("file system of"));
-  EXPECT_EQ(fill.at("warnings").dump().find("in use already"), std::string::npos);
-  EXPECT_NE(fill.at("plan").at("blast_radius"), "1.00");
 }
 
 }  // namespace

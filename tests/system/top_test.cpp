@@ -13,6 +13,7 @@
 #include "support/kernel_test.h"
 #include "support/net.h"
 #include "support/requests.h"
+#include "support/sshd.h"
 #include "support/tmux.h"
 
 namespace chaos::test {
@@ -379,59 +380,6 @@ TEST(Top, WhereThereIsNoScreen) {
   const Outcome batch = try_shell("timeout -s INT 3 " + scene.top("--batch") + " | grep -c ^CPU");
   EXPECT_GE(std::stoi(batch.output), 2) << batch.output;
 }
-
-/// sshd(8) in a network namespace, for one key.
-class Sshd {
- public:
-  explicit Sshd(const Namespace& ns) : ns_(ns.name()) {
-    const std::string dir = dir_.path().string();
-    (void)shell("ssh-keygen -q -t ed25519 -N '' -f " + dir + "/key && cp " + dir + "/key.pub " + dir + "/allowed");
-    made_ = std::filesystem::create_directory("/run/sshd");  // it insists on it
-    server_.emplace("/usr/bin/setpriv", std::vector<std::string>{"setpriv",
-                                                                 "--pdeathsig",
-                                                                 "KILL",
-                                                                 "nsenter",
-                                                                 "--net=/run/netns/" + ns_,
-                                                                 "/usr/sbin/sshd",
-                                                                 "-D",
-                                                                 "-f",
-                                                                 "/dev/null",
-                                                                 "-h",
-                                                                 dir + "/key",
-                                                                 "-o",
-                                                                 "StrictModes=no",
-                                                                 "-o",
-                                                                 "PidFile=none",
-                                                                 "-o",
-                                                                 "UsePAM=no",
-                                                                 "-o",
-                                                                 "AuthorizedKeysFile=" + dir + "/allowed",
-                                                                 "-o",
-                                                                 "ListenAddress=127.0.0.1",
-                                                                 "-o",
-                                                                 "PermitRootLogin=yes"});
-    if (!eventually([&] { return try_shell(client("true")).status == 0; })) {
-      throw std::runtime_error("sshd does not answer: " + try_shell(client("true")).output);
-    }
-  }
-  ~Sshd() {
-    server_.reset();
-    std::error_code ignored;
-    if (made_) std::filesystem::remove("/run/sshd", ignored);
-  }
-  Sshd(const Sshd&) = delete;
-  Sshd& operator=(const Sshd&) = delete;
-  [[nodiscard]] std::string client(const std::string& command) const {
-    return "nsenter --net=/run/netns/" + ns_ + " ssh -F /dev/null -q -t -i " + (dir_.path() / "key").string() +
-           " -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null root@127.0.0.1 '" + command + "'";
-  }
-
- private:
-  std::string ns_;
-  TempDir dir_;
-  bool made_ = false;
-  std::optional<Child> server_;
-};
 
 TEST(Top, OverSsh) {
   CHAOS_NEEDS_ROOT();
