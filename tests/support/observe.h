@@ -35,7 +35,7 @@ struct BpfObjects {
 
 /// A line of /proc/PID/status in kB, such as "VmRSS".
 [[nodiscard]] std::uint64_t status_kb(pid_t pid, const std::string& name);
-/// CPU time of all threads that live now, exact (schedstat), unlike the ticks of /proc/PID/stat.
+/// CPU time of a process, exact (its CPU-time clock, clock_getcpuclockid(3)), unlike the ticks of /proc/PID/stat.
 [[nodiscard]] std::chrono::nanoseconds cpu_time(pid_t pid);
 
 }  // namespace chaos::test
