@@ -34,6 +34,7 @@ Context make_context(const CommandLine& line, const Terminal& terminal) {
           terminal.err,
           globals.output == "json" ? Format::kJson : Format::kTable,
           terminal.out_is_tty && colour_allowed,
+          terminal.columns,
           line.app.get_option("--socket")->count() > 0,
           Client(globals.socket)};
 }

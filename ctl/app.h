@@ -43,6 +43,7 @@ struct Terminal {
   std::ostream& out;
   std::ostream& err;
   bool out_is_tty = false;
+  std::size_t columns = 0;  ///< 0: tables are as wide as they come
 };
 
 /// Runs `args` (without the program's name). The exit code of the process.

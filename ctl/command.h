@@ -14,6 +14,7 @@
 
 #include "ctl/client.h"
 #include "ctl/problem.h"
+#include "ctl/table.h"
 #include "ctl/text.h"
 
 namespace chaos::ctl {
@@ -26,11 +27,15 @@ struct Context {
   std::ostream& err;
   Format format = Format::kTable;
   bool colour = false;
+  std::size_t columns = 0;    ///< of the terminal; 0: it is none, and nothing is folded
   bool socket_given = false;  ///< by --socket or CHAOSD_SOCKET
   Client client;
 
   [[nodiscard]] bool json() const { return format == Format::kJson; }
   void print_json(const Json& document) const;
+  void print(const Table& table, std::string_view indent = {}) const {
+    table.print(out, {.colour = colour, .columns = columns, .indent = indent});
+  }
   [[nodiscard]] std::string paint(std::string_view text, Colour hue) const { return ctl::paint(text, hue, colour); }
   /// "chaosctl VERB", with --socket where one was given: a command that the user can copy.
   [[nodiscard]] std::string advice(std::string_view verb) const;

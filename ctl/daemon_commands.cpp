@@ -30,7 +30,7 @@ void print_health(const Context& context, const Json& health, bool good) {
   for (const auto& [key, value] : health.items()) {
     if (std::ranges::find(kHealthOrder, key) == kHealthOrder.end()) add(key);
   }
-  table.print(context.out, context.colour);
+  context.print(table);
 }
 
 Outcome<Exit> run_health(Context& context) {
@@ -116,7 +116,7 @@ Outcome<Exit> run_audit(Context& context, const AuditOptions& options) {
   if (table.empty()) {
     context.out << "The audit log is empty.\n";
   } else {
-    table.print(context.out, context.colour);
+    context.print(table);
   }
   return Exit::kDone;
 }

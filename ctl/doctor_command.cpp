@@ -54,7 +54,7 @@ Outcome<Exit> run_doctor(Context& context) {
                {check.meaning},
                {check.advice}});
   }
-  table.print(context.out, context.colour);
+  context.print(table);
   context.out << '\n'
               << (failed == 0 ? "chaosd can work here" : "chaosd cannot work here") << " (" << failed << " failed, "
               << warned << " warnings).\n";

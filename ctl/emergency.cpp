@@ -53,7 +53,7 @@ Exit print_brake(const Context& context, const BrakeReport& report) {
   for (const BrakeStep& step : report.steps) {
     table.add({{step.step}, {step.done ? "done" : "FAILED", step.done ? Colour::kGreen : Colour::kRed}, {step.detail}});
   }
-  table.print(context.out, context.colour);
+  context.print(table);
   if (good) {
     context.out << "Emergency stop done. After the next start of chaosd, " << printable(context.advice("rearm"))
                 << " lifts it.\n";

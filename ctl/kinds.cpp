@@ -61,7 +61,7 @@ void print_parameters(const Context& context, const Json& kind, const Json& comm
   };
   std::ranges::for_each(list_at(kind, "parameters"), add);
   std::ranges::for_each(common, add);
-  table.print(context.out, context.colour, "  ");
+  context.print(table, "  ");
 }
 
 void print_kind(const Context& context, const Json& kind, const Json& common) {
@@ -79,7 +79,7 @@ void print_kind(const Context& context, const Json& kind, const Json& common) {
     const Json& bounds = member(policy, "bounds");
     if (bounds.is_object() && !bounds.empty()) facts.add({{"bounds"}, {text_of(bounds)}});
   }
-  facts.print(context.out, context.colour, "  ");
+  context.print(facts, "  ");
   context.out << '\n';
   print_parameters(context, kind, common);
 }
@@ -107,17 +107,12 @@ Outcome<Exit> run_kinds(Context& context, const KindsOptions& options) {
     context.print_json(*kinds);
     return Exit::kDone;
   }
-  Table table({"KIND", "PARAMETERS", "TARGETS", "MEANING"});
+  Table table({"KIND", "MEANING"});
   for (const Json& kind : list_at(*kinds, "kinds")) {
-    std::string parameters;
-    for (const Json& parameter : list_at(kind, "parameters")) {
-      parameters += (parameters.empty() ? "" : ", ") + text_of(parameter, "name");
-    }
-    table.add(
-        {{text_of(kind, "name"), Colour::kBold}, {parameters}, {text_of(kind, "targets")}, {text_of(kind, "help")}});
+    table.add({{text_of(kind, "name"), Colour::kBold}, {text_of(kind, "help")}});
   }
-  table.print(context.out, context.colour);
-  context.out << "\n" << printable(context.advice("kinds KIND")) << " shows the parameters of one.\n";
+  context.print(table);
+  context.out << "\n" << printable(context.advice("kinds KIND")) << " shows the parameters and targets of one.\n";
   return Exit::kDone;
 }
 
@@ -137,7 +132,7 @@ Outcome<Exit> run_features(Context& context) {
                {text_of(feature, "reason")},
                {text_of(feature, "used_instead")}});
   }
-  table.print(context.out, context.colour);
+  context.print(table);
   return Exit::kDone;
 }
 

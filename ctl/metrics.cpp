@@ -73,7 +73,7 @@ void print_metrics(const Context& context, const Json& answer, Before& before) {
   if (table.empty()) {
     context.out << "No metric matches.\n";
   } else {
-    table.print(context.out, context.colour);
+    context.print(table);
   }
 }
 

@@ -65,7 +65,7 @@ void print_residue(const Context& context, const Json& residue) {
   for (const Json& item : list_at(residue, "residue")) {
     table.add({{text_of(item, "class"), Colour::kRed}, {text_of(item, "id")}, {text_of(item, "detail")}});
   }
-  table.print(context.out, context.colour, "  ");
+  context.print(table, "  ");
 }
 
 std::vector<Command> residue_commands() {

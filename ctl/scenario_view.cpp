@@ -34,7 +34,7 @@ class Page {
       label.clear();
     }
   }
-  void print(const Context& context) const { table_.print(context.out, context.colour, "  "); }
+  void print(const Context& context) const { context.print(table_, "  "); }
 
  private:
   Table table_;
@@ -87,7 +87,7 @@ void print_counters(const Context& context, const Json& scenario) {
   for (const std::string_view key : {"matched_segments", "injected_segments", "injected_jointly"}) {
     if (number_at(counters, key) > 0) row(key, "not part of the sum");
   }
-  table.print(context.out, context.colour, "  ");
+  context.print(table, "  ");
   for (const std::string& sum : open_sums(counters)) {
     context.out << "  " << context.paint("does not close: " + sum, Colour::kRed) << '\n';
   }
@@ -164,7 +164,7 @@ void print_list(const Context& context, const Json& scenarios, WallTime now) {
                {ends ? relative_time(*ends, now) : ""},
                {text_of(member(scenario, "owner"), "user")}});
   }
-  table.print(context.out, context.colour);
+  context.print(table);
 }
 
 void print_touched(const Context& context, const Json& scenario) {

@@ -41,7 +41,7 @@ Outcome<Exit> run_services(Context& context) {
   if (table.empty()) {
     context.out << "No services are configured: see services in chaosd.yaml(5).\n";
   } else {
-    table.print(context.out, context.colour);
+    context.print(table);
   }
   return Exit::kDone;
 }

@@ -164,44 +164,6 @@ std::string paint(std::string_view text, Colour colour, bool enabled) {
   return std::string(escape) + std::string(text) + "\x1b[0m";
 }
 
-void Table::add(std::vector<Cell> cells) {
-  for (Cell& cell : cells) cell.text = printable(cell.text);
-  cells.resize(headers_.size());
-  rows_.push_back(std::move(cells));
-}
-
-void Table::print(std::ostream& out, bool colour, std::string_view indent) const {
-  std::vector<std::size_t> widths;
-  bool titled = false;
-  for (const std::string& header : headers_) {
-    widths.push_back(display_width(header));
-    titled = titled || !header.empty();
-  }
-  for (const auto& row : rows_) {
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], display_width(row[i].text));
-  }
-  const auto print_row = [&](const std::vector<Cell>& row) {
-    std::string line(indent);
-    std::size_t pending = 0;  // blanks are written only when something follows them
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      if (!row[i].text.empty()) {
-        line.append(pending, ' ');
-        pending = 0;
-        line += paint(row[i].text, row[i].colour, colour);
-      }
-      pending += widths[i] - display_width(row[i].text) + 2;
-    }
-    out << line << '\n';
-  };
-  if (titled) {
-    std::vector<Cell> header_cells;
-    header_cells.reserve(headers_.size());
-    for (const std::string& header : headers_) header_cells.push_back({header, Colour::kBold});
-    print_row(header_cells);
-  }
-  for (const auto& row : rows_) print_row(row);
-}
-
 std::optional<WallTime> parse_rfc3339(std::string_view text) {
   using namespace std::chrono;
   int year_number = 0;

@@ -1,5 +1,5 @@
-// Text for terminals: strings from the daemon made safe to print, their width in columns, tables, and time spans as
-// people say them. Pure functions and values; any thread.
+// Text for terminals: strings from the daemon made safe to print, their width in columns, and time spans as people
+// say them. Pure functions and values; any thread.
 #pragma once
 
 #include <chrono>
@@ -34,26 +34,6 @@ namespace chaos::ctl {
 enum class Colour { kNone, kBold, kRed, kGreen, kYellow, kDim };
 /// `text` in `colour`, or as it is if `enabled` is false.
 [[nodiscard]] std::string paint(std::string_view text, Colour colour, bool enabled);
-
-/// Aligned columns, two blanks between them. Cells are made printable; nothing is cut off.
-class Table {
- public:
-  struct Cell {
-    std::string text;
-    Colour colour = Colour::kNone;
-  };
-
-  explicit Table(std::vector<std::string> headers) : headers_(std::move(headers)) {}
-  /// Missing cells are empty; there are never more cells than headers.
-  void add(std::vector<Cell> cells);
-  [[nodiscard]] bool empty() const { return rows_.empty(); }
-  /// Without headers of any text, no header line is printed.
-  void print(std::ostream& out, bool colour, std::string_view indent = "") const;
-
- private:
-  std::vector<std::string> headers_;
-  std::vector<std::vector<Cell>> rows_;
-};
 
 /// RFC 3339 in UTC, as the daemon prints it. Empty for anything else.
 [[nodiscard]] std::optional<WallTime> parse_rfc3339(std::string_view text);

@@ -35,7 +35,7 @@ void print_replay(const Context& context, const Json& replay, bool dry_run) {
     const Colour colour = outcome == "failed" ? Colour::kRed : outcome == "conflict" ? Colour::kYellow : Colour::kGreen;
     table.add({{text_of(change, "change")}, {outcome, colour}, {text_of(change, "detail")}});
   }
-  table.print(context.out, context.colour);
+  context.print(table);
   if (!flag_at(replay, "complete")) {
     context.out << context.paint("The journal is NOT settled: what failed may still be there.", Colour::kRed) << '\n';
   }

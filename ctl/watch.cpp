@@ -73,7 +73,7 @@ void print_drops(const Context& context, const Json& report) {
                {text_of(row, "count")},
                {fmt::format("{:.1f}", number(row, "count") / seconds)}});
   }
-  if (!table.empty()) table.print(context.out, context.colour);
+  if (!table.empty()) context.print(table);
   if (const Json& without = member(report, "without_socket"); without.is_object()) {
     const auto count =
         number_at(without, "natural") + number_at(without, "injected") + number_at(without, "delay_line");
@@ -192,7 +192,7 @@ void print_syscalls(const Context& context, const Json& report) {
                {time_text(latency, "max_us")},
                {errnos_text(call), Colour::kYellow}});
   }
-  if (!table.empty()) table.print(context.out, context.colour);
+  if (!table.empty()) context.print(table);
   print_end(context, report);
 }
 

@@ -46,31 +46,6 @@ TEST(CtlText, WidthIsInColumns) {
   EXPECT_EQ(display_width("e\xCC\x81"), 1U);  // combining acute
 }
 
-TEST(CtlText, TableAlignsAndCutsNothing) {
-  Table table({"ID", "名", "X"});
-  table.add({{"01J8Z3Q4R5S6T7V8W9XAYBZCDE"}, {"ä"}, {"1"}});
-  table.add({{"b"}, {"漢字"}, {"2"}});
-  table.add({{"c"}});
-  std::ostringstream out;
-  table.print(out, false);
-  EXPECT_EQ(out.str(),
-            "ID                          名    X\n"
-            "01J8Z3Q4R5S6T7V8W9XAYBZCDE  ä     1\n"
-            "b                           漢字  2\n"
-            "c\n");
-}
-
-TEST(CtlText, TablePaintsOnlyWhenAsked) {
-  Table table({"A"});
-  table.add({{"x", Colour::kRed}});
-  std::ostringstream plain;
-  std::ostringstream painted;
-  table.print(plain, false);
-  table.print(painted, true);
-  EXPECT_EQ(plain.str(), "A\nx\n");
-  EXPECT_EQ(painted.str(), "\x1b[1mA\x1b[0m\n\x1b[31mx\x1b[0m\n");
-}
-
 TEST(CtlText, ReadsTheDaemonsTimes) {
   const auto time = parse_rfc3339("2026-11-24T06:34:37.123Z");
   ASSERT_TRUE(time);
