@@ -171,7 +171,7 @@ cut_off() {
 request() { on one curl -s -o /dev/null -w '%{time_total}' --max-time "$scale" "http://${address[$1]}:2379/version"; }
 
 clients() {
-  local id seconds status
+  local id seconds status fastest _
   within 20 all_agree || fail 'etcd: no leader before the clients'
   request two >/dev/null || fail 'a client does not reach its server to begin with'
 
@@ -182,11 +182,16 @@ clients() {
   stop "$id"
 
   id=$(partition --target service=one --target peer=service:two --set mode=reject)
-  status=0
-  seconds=$(request two) || status=$?
-  [[ $status == 7 ]] || fail "reject: curl ends with $status, not as refused"
-  awk -v s="$seconds" -v scale="$scale" 'BEGIN { exit !(s < 0.005 * scale) }' || fail "reject: the client waited for $seconds s"
-  echo "clients: rejected after $seconds s"
+  # The fastest of five: one may have to wait for a CPU.
+  fastest=
+  for _ in 1 2 3 4 5; do
+    status=0
+    seconds=$(request two) || status=$?
+    [[ $status == 7 ]] || fail "reject: curl ends with $status, not as refused"
+    fastest=$(printf '%s\n' "$seconds" "${fastest:-$seconds}" | sort -g | head -n 1)
+  done
+  awk -v s="$fastest" -v scale="$scale" 'BEGIN { exit !(s < 0.005 * scale) }' || fail "reject: clients waited for $fastest s"
+  echo "clients: rejected after $fastest s"
   within 5 request three || fail 'reject: a server that is not meant is not reached'
   stop "$id"
   within 5 request two || fail 'the client does not reach its server any more'
