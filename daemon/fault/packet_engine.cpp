@@ -1,6 +1,7 @@
 #include "fault/packet_engine.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <atomic>
@@ -164,16 +165,19 @@ Result<Cgroup> PacketEngine::cover_handed_over(const SocketOwners& owners, unsig
   return tree->root();
 }
 
-void PacketEngine::renew_handed_over(unsigned fault, Reach& reach) {
-  if (!reach.owners) return;
+bool PacketEngine::renew_handed_over(unsigned fault, Reach& reach) {
+  if (!reach.owners) return true;
   {
     const std::scoped_lock lock(mutex_);
-    if (active_[fault].members == reach.owners->members) return;
+    if (active_[fault].members == reach.owners->members) return true;
   }
   auto found = find_handed_over(*reach.owners);
-  // That this host does not tell was said when the scenario was planned.
-  if (!found) return;
+  if (!found) {
+    spdlog::debug("sockets that were handed over are looked for again: {}", found.error().message);
+    return false;
+  }
   reach.owners->handed_over = std::move(found->sockets);
+  return true;
 }
 
 Status PacketEngine::attach_devices(const PlannedNetwork& network, unsigned fault, const AttachNew& attach_new) {
@@ -202,9 +206,10 @@ Status PacketEngine::follow(unsigned fault, Reach reach) {
     return fail(Errc::kUnsupported,
                 "the target's sockets were told by its cgroup and now by its processes, or the reverse");
   }
-  renew_handed_over(fault, reach);
+  const bool looked = renew_handed_over(fault, reach);
   Status status = attach(reach, fault);
-  if (status && reach.owners) {
+  // What could not be found out is looked for again the next time.
+  if (status && looked && reach.owners) {
     const std::scoped_lock lock(mutex_);
     active_[fault].members = reach.owners->members;
   }

@@ -99,8 +99,8 @@ class PacketEngine {
   Status attach_devices(const PlannedNetwork& network, unsigned fault, const AttachNew& attach_new);
   /// Sockets that other cgroups made are meant from now on, as far as the programs see them; the root, where they do.
   Result<Cgroup> cover_handed_over(const SocketOwners& owners, unsigned fault);
-  /// Looks for such sockets again if other processes are the target now.
-  void renew_handed_over(unsigned fault, Reach& reach);
+  /// Looks for such sockets again if other processes are the target now. False if this could not be found out.
+  bool renew_handed_over(unsigned fault, Reach& reach);
   [[nodiscard]] bool refuses_calls(unsigned fault) const;
   Result<unsigned> reserve();
   Status attach(const Reach& reach, unsigned fault);
