@@ -150,7 +150,12 @@ Response Daemon::post(const std::string& path, const nlohmann::json& body) const
 }
 
 nlohmann::json Daemon::run_scenario(const nlohmann::json& request) const {
-  const Response response = post("/api/chaos/scenarios", request);
+  Response response;
+  // A machine that stands still for a second costs chaosd its lease; the answer says to try again.
+  (void)eventually([&] {
+    response = post("/api/chaos/scenarios", request);
+    return response.status != 503 || response.body.value("rule", "") != "lease";
+  });
   if (response.status != 201) throw std::runtime_error("start: " + response.text + "\n" + log());
   return response.body;
 }
