@@ -1,7 +1,5 @@
 // history: the series of one metric over time, as plots.
 #include <fmt/format.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "base/units.h"
 #include "ctl/command.h"
@@ -17,6 +15,7 @@ namespace {
 constexpr std::size_t kMostPlots = 16;
 constexpr std::size_t kScaleColumns = 12;  // left of the drawing, and a blank at its right
 constexpr std::size_t kUsualColumns = 80;
+constexpr std::size_t kFewestColumns = 40;
 
 struct HistoryOptions {
   std::string metric;
@@ -35,12 +34,6 @@ void history_options(CLI::App& app, HistoryOptions& options) {
       ->check(CLI::IsMember({"last", "avg", "min", "max", "rate", "increase"}));
   add_repeated(app, "-l,--label", options.labels, "Only series with this label; may be repeated")
       ->type_name("NAME=VALUE");
-}
-
-std::size_t terminal_columns() {
-  winsize size{};
-  if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 40) return size.ws_col;
-  return kUsualColumns;
 }
 
 std::vector<PlotPoint> points_of(const Json& series) {
@@ -92,7 +85,8 @@ void print_series(const Context& context, const Json& answer, const Json& series
 }
 
 Outcome<Exit> run_history(Context& context, const HistoryOptions& options) {
-  const std::size_t columns = terminal_columns() - kScaleColumns;
+  const std::size_t width = context.columns >= kFewestColumns ? context.columns : kUsualColumns;
+  const std::size_t columns = width - kScaleColumns;
   const auto path = path_of(options, columns);
   if (!path) return std::unexpected(path.error());
   const Outcome<Json> answer = context.client.get(*path);

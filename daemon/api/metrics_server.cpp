@@ -21,8 +21,12 @@ Status MetricsServer::listen(const std::string& address, const HttpLimits& limit
     fresh = serve(address, limits);
     if (!fresh) {
       auto again = serve(address_, limits);
-      if (again) server_ = std::move(*again);
-      if (!again) spdlog::error("metrics.listen: {} is no longer served: {}", address_, again.error().message);
+      if (again) {
+        server_ = std::move(*again);
+      } else {
+        spdlog::error("metrics.listen: {} is no longer served: {}", address_, again.error().message);
+        address_.clear();  // so that it is served once it is asked for again
+      }
     }
   }
   if (!fresh) return std::unexpected(fresh.error());

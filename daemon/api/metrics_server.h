@@ -19,7 +19,8 @@ class MetricsServer {
   MetricsServer(EventLoop& loop, Handler handler) : loop_(loop), handler_(std::move(handler)) {}
 
   /// Serves `address` (see listen_on_tcp) in place of the one before; an empty one: none. On error the one before is
-  /// served as it was. `limits`: of the API; fewer clients. Errors: kInvalid, kRefused (in use), kInternal.
+  /// served as it was; should that fail as well, none, and the log says so. `limits`: of the API; fewer clients.
+  /// Errors: kInvalid, kRefused (in use), kInternal.
   Status listen(const std::string& address, const HttpLimits& limits);
 
  private:

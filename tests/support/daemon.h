@@ -52,8 +52,8 @@ class Daemon {
 
   [[nodiscard]] Response get(const std::string& path) const;
   [[nodiscard]] Response post(const std::string& path, const nlohmann::json& body = nlohmann::json::object()) const;
-  /// POSTs a scenario and expects it to run, again while the lease is out; its JSON. Throws with the problem document
-  /// otherwise.
+  /// POSTs a scenario and expects it to run, in guests again while the lease is out; its JSON. Throws with the problem
+  /// document otherwise.
   nlohmann::json run_scenario(const nlohmann::json& request) const;
   nlohmann::json stop_scenario(const std::string& id) const;
   [[nodiscard]] nlohmann::json scenario(const std::string& id) const;

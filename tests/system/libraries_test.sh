@@ -18,7 +18,7 @@ linked=$(ldd "$build/libexec/chaosd/chaosctl-main")
 grep -qF libncursesw.so <<<"$linked" || fail 'chaosctl is not linked with libncursesw'
 # Opened at run time: it and the thirty libraries behind it would cost an idle chaosd memory and the brake time.
 for program in bin/chaosd bin/chaosctl libexec/chaosd/chaosctl-main; do
-  linked=$(ldd "$build/$program" 2>&1 || true)  # one is a script, or linked with nothing
+  linked=$(ldd "$build/$program" 2>&1 || true)  # chaosctl itself is linked with nothing
   if grep -qF libcurl.so <<<"$linked"; then fail "$program is linked with libcurl"; fi
 done
 
